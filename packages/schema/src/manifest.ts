@@ -1,0 +1,121 @@
+/**
+ * instrument.yaml: what an instrument is and what it asks for, written by its author.
+ *
+ * A request is not a grant: the operator's site grants (see site.ts). Sizes and durations are
+ * numbers after parsing (bytes, milliseconds).
+ */
+import * as z from "zod";
+import { DottedName, Name } from "./name.ts";
+import { Duration, Size } from "./quantity.ts";
+
+const why = z.string().min(1).max(200).optional();
+const common = { id: Name, why };
+
+/** Absolute path inside the container, or the bare name of a file beside the manifest. */
+const RelativePath = z
+  .string()
+  .regex(
+    /^(\.\/)?[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/,
+    "a relative path below the manifest, without ..",
+  );
+
+export const Audience = z.enum(["users", "instruments"]);
+
+export const Need = z.discriminatedUnion("kind", [
+  z.strictObject({ ...common, kind: z.literal("net.mirror") }),
+  z.strictObject({ ...common, kind: z.literal("net.dedicated") }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("net.bridged"),
+    listen: z.array(z.string().regex(/^(tcp|udp)\/[0-9]{1,5}$/, "tcp/PORT or udp/PORT")).default([]),
+    egress: z.array(z.string()).default([]),
+  }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("net.egress"),
+    hosts: z.array(z.string()).default([]),
+  }),
+  z.strictObject({ ...common, kind: z.literal("storage.transient"), size: Size }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("storage.persistent"),
+    size: Size,
+    retention: z.strictObject({ default: Duration }).optional(),
+  }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("event.emit"),
+    type: DottedName,
+    audience: z.array(Audience).min(1),
+    class: z.enum(["personal-data", "technical"]).default("technical"),
+  }),
+  z.strictObject({ ...common, kind: z.literal("event.consume"), type: DottedName }),
+  z.strictObject({ ...common, kind: z.literal("message.accept"), verb: DottedName }),
+  z.strictObject({ ...common, kind: z.literal("message.send"), verb: DottedName }),
+  z.strictObject({ ...common, kind: z.literal("find"), type: Name }),
+  z.strictObject({ ...common, kind: z.literal("resource.publish") }),
+  z.strictObject({ ...common, kind: z.literal("resource.receive") }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("ui"),
+    title: z.string().min(1).max(60),
+    path: z.string().startsWith("/").default("/"),
+    roles: z.array(z.enum(["viewer", "analyst", "operator", "admin"])).min(1),
+  }),
+  z.strictObject({ ...common, kind: z.literal("capture.source") }),
+  z.strictObject({ ...common, kind: z.literal("capture.output") }),
+]);
+export type Need = z.infer<typeof Need>;
+export type NeedKind = Need["kind"];
+
+export const ImageRecipe = z.strictObject({
+  base: z.enum(["debian", "alpine"]),
+  /** Release of the distribution; the builder's default where left out. */
+  suite: z
+    .string()
+    .regex(/^[a-z0-9.-]+$/)
+    .optional(),
+  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a distribution's package name")).default([]),
+  /** Leave out what a container does not need (documentation, package manager, interpreters). */
+  trim: z.boolean().default(false),
+  /** Files of the package folder copied to /opt/instrument/files. */
+  files: z.array(RelativePath).default([]),
+});
+export type ImageRecipe = z.infer<typeof ImageRecipe>;
+
+export const Manifest = z.strictObject({
+  apiVersion: z.literal("bulkhead/v1"),
+  name: Name,
+  version: z.string().regex(/^[0-9]+\.[0-9]+\.[0-9]+$/, "a version such as 1.0.0"),
+  title: z.string().min(1).max(80),
+  role: z.enum(["passive", "active", "helper", "manager"]),
+  image: ImageRecipe,
+  run: z.strictObject({
+    /** argv; begins with an absolute path inside the container. */
+    command: z
+      .array(z.string().min(1))
+      .min(1)
+      .refine((c) => c[0]?.startsWith("/"), "begins with an absolute path"),
+    capabilities: z.array(z.literal("NET_RAW")).default([]),
+  }),
+  resources: z.strictObject({
+    memory: Size,
+    cpu: z.number().positive().max(64),
+    processes: z.int().min(4).max(4096),
+  }),
+  /** JSON Schema (draft 2020-12) of the operator's settings; strings of format `site-file` name files beside the site. */
+  config: RelativePath.optional(),
+  needs: z.array(Need),
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+/** What one package of the root-owned catalogue offers, as parsed. `digest` names the image that a grant is for. */
+export interface CataloguePackage {
+  readonly manifest: Manifest;
+  readonly manifestFile: string;
+  /** JSON Schema document, or null where the instrument takes no settings. */
+  readonly configSchema: Readonly<Record<string, unknown>> | null;
+  /** sha256 of the built image, hex. */
+  readonly digest: string;
+}
+export type Catalogue = Readonly<Record<string, CataloguePackage>>;

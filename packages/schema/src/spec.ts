@@ -1,0 +1,41 @@
+/**
+ * Instrument spec: everything that warden needs to make one instrument's container, decided by
+ * the core from site, manifest and catalogue. Its digest stands in the container's config, so a
+ * changed spec is a changed container.
+ */
+import * as z from "zod";
+import { Name } from "./name.ts";
+
+export const VolumeSpec = z.strictObject({
+  id: Name,
+  kind: z.enum(["persistent", "transient"]),
+  sizeBytes: z.int().positive(),
+});
+export type VolumeSpec = z.infer<typeof VolumeSpec>;
+
+export const InstrumentNetwork = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("none") }),
+  /** A receive-only wire, moved in as `mon0` after the start. */
+  z.strictObject({ kind: z.literal("mirror") }),
+  /** The container joins the capture engine's namespace, which belongs to warden. */
+  z.strictObject({ kind: z.literal("engine") }),
+]);
+export type InstrumentNetwork = z.infer<typeof InstrumentNetwork>;
+
+export const InstrumentSpec = z.strictObject({
+  name: Name,
+  package: Name,
+  version: z.string(),
+  imageDigest: z.string().regex(/^[0-9a-f]{64}$/),
+  command: z.array(z.string()).min(1),
+  capabilities: z.array(z.literal("NET_RAW")),
+  memoryBytes: z.int().positive(),
+  cpu: z.number().positive(),
+  processes: z.int().positive(),
+  /** Mounted at /data/<id>. */
+  volumes: z.array(VolumeSpec),
+  /** bus.sock is always there; ui.sock where a UI was granted. */
+  ui: z.boolean(),
+  network: InstrumentNetwork,
+});
+export type InstrumentSpec = z.infer<typeof InstrumentSpec>;

@@ -1,0 +1,83 @@
+/**
+ * What warden can be asked, over HTTP on its two Unix sockets: a typed table of verbs and which
+ * socket offers them. `wardenSocket` is sensord's; `rootSocket` is root's alone and offers all.
+ */
+import * as z from "zod";
+import { TapCounters } from "./ledger.ts";
+import { Name } from "./name.ts";
+import { Observed } from "./observed.ts";
+import { Fault } from "./fault.ts";
+import { Plan, Step } from "./plan.ts";
+
+/** What warden holds the host to, and what it found. The site is text, as accepted; sensord parses it with the same core. */
+export const WardenState = z.strictObject({
+  /** Rises with every change of this state. */
+  revision: z.int(),
+  site: z
+    .strictObject({
+      version: z.string(),
+      text: z.string(),
+      files: z.array(z.strictObject({ name: z.string(), sha256: z.string() })),
+    })
+    .nullable(),
+  /** Instruments that somebody stopped by hand; they stay so until started. */
+  stopped: z.array(Name),
+  observed: Observed,
+  /** Instruments that ended by themselves: how often lately, and when the next start is due (RFC 3339). */
+  crashes: z.array(
+    z.strictObject({
+      instrument: Name,
+      count: z.int(),
+      nextStart: z.string().nullable(),
+      reason: z.string(),
+    }),
+  ),
+  /** What the last pass could not do; empty where the host is as the site says. */
+  problems: z.array(z.strictObject({ target: z.string(), code: z.string(), message: z.string() })),
+  /** Steps that the last pass took. */
+  lastSteps: z.array(Step),
+  /** Instruments whose newer package asks for more than was accepted; the accepted one runs. */
+  pending: z.array(z.strictObject({ instrument: Name, what: z.string() })),
+});
+export type WardenState = z.infer<typeof WardenState>;
+
+export const ApplyOutcome = z.discriminatedUnion("outcome", [
+  z.strictObject({ outcome: z.literal("applied"), version: z.string(), plan: Plan }),
+  z.strictObject({ outcome: z.literal("faults"), faults: z.array(Fault) }),
+  /** A step failed; what had been done was undone, and the former site is in force. */
+  z.strictObject({
+    outcome: z.literal("failed"),
+    step: Step.nullable(),
+    code: z.string(),
+    message: z.string(),
+  }),
+]);
+export type ApplyOutcome = z.infer<typeof ApplyOutcome>;
+
+export const InstrumentOrder = z.strictObject({ instrument: Name });
+export const AuditEntry = z.strictObject({
+  kind: z.string().max(60),
+  subject: z.string().max(120),
+  detail: z.record(z.string(), z.union([z.string().max(500), z.number(), z.boolean()])),
+});
+export type AuditEntry = z.infer<typeof AuditEntry>;
+
+/** Route → method, and on which sockets. Handlers are a mapped type over this table. */
+export const WARDEN_VERBS = {
+  state: { method: "GET", path: "/v1/state", sockets: ["sensord", "root"] },
+  /** NDJSON of WardenState: one at once, one at each change. */
+  watch: { method: "GET", path: "/v1/watch", sockets: ["sensord", "root"] },
+  counters: { method: "GET", path: "/v1/counters", sockets: ["sensord", "root"] },
+  /** Applies the site that root staged. */
+  apply: { method: "POST", path: "/v1/apply", sockets: ["sensord", "root"] },
+  start: { method: "POST", path: "/v1/start", sockets: ["sensord", "root"] },
+  stop: { method: "POST", path: "/v1/stop", sockets: ["sensord", "root"] },
+  restart: { method: "POST", path: "/v1/restart", sockets: ["sensord", "root"] },
+  audit: { method: "POST", path: "/v1/audit", sockets: ["sensord", "root"] },
+  /** Stops every instrument and takes the datapath down; persistent data stays. */
+  down: { method: "POST", path: "/v1/down", sockets: ["root"] },
+  /** Removes everything that warden made, data included. */
+  purge: { method: "POST", path: "/v1/purge", sockets: ["root"] },
+} as const;
+export type WardenVerb = keyof typeof WARDEN_VERBS;
+export const CountersReply = z.strictObject({ taps: z.array(TapCounters) });
