@@ -1,0 +1,288 @@
+/**
+ * Check of a parsed site against catalogue and host: everything that a schema cannot say. All
+ * faults at once. An absent device is no fault; a device that another installation holds is one.
+ */
+import type {
+  Catalogue,
+  Fault,
+  Manifest,
+  Need,
+  NeedKind,
+  Site,
+  SiteFile,
+  SiteInstrument,
+} from "@bulkhead/schema";
+import { PLATFORM_NAME } from "@bulkhead/schema";
+import { checkConfig } from "./check-config.ts";
+import type { LocatedDocument } from "./located-document.ts";
+
+export interface CheckInput {
+  readonly site: Site;
+  readonly document: LocatedDocument;
+  readonly catalogue: Catalogue;
+  readonly files: readonly SiteFile[];
+  /** Expressions that the filter compiler refused, with its words. */
+  readonly rejectedFilters: Readonly<Record<string, string>>;
+  /** Devices that other installations on this host hold. */
+  readonly claimedDevices: readonly { readonly device: string; readonly installation: string }[];
+}
+
+export function checkSite(input: CheckInput): readonly Fault[] {
+  return [...checkInterfaces(input), ...checkInstruments(input), ...checkGrants(input)];
+}
+
+function checkInterfaces({ site, document, claimedDevices }: CheckInput): readonly Fault[] {
+  const faults: Fault[] = [];
+  const owners = new Map<string, string>();
+  for (const [name, entry] of Object.entries(site.interfaces)) {
+    const path = ["interfaces", name, "device"];
+    const other = owners.get(entry.device);
+    if (other !== undefined) {
+      faults.push(
+        document.fault(
+          path,
+          "duplicate-device",
+          `${entry.device} is already interface ${other}`,
+          "a device of its own",
+        ),
+      );
+    }
+    owners.set(entry.device, name);
+    const claim = claimedDevices.find((c) => c.device === entry.device);
+    if (claim !== undefined) {
+      faults.push(
+        document.fault(
+          path,
+          "duplicate-device",
+          `${entry.device} is held by installation ${claim.installation} on this host`,
+          "a device that no other installation holds",
+        ),
+      );
+    }
+  }
+  return faults;
+}
+
+function checkInstruments(input: CheckInput): readonly Fault[] {
+  const { site, document, catalogue } = input;
+  const sources = new Map<string, string>();
+  return Object.entries(site.instruments).flatMap(([name, instrument]): readonly Fault[] => {
+    const path = ["instruments", name];
+    if (name === PLATFORM_NAME) {
+      return [
+        document.fault(path, "name-reserved", `${PLATFORM_NAME} is the platform itself`, "another name"),
+      ];
+    }
+    const offered = catalogue[instrument.package];
+    if (offered === undefined) {
+      const known = Object.keys(catalogue).join(", ") || "(the catalogue is empty)";
+      return [
+        document.fault(
+          [...path, "package"],
+          "unknown-package",
+          `no package ${instrument.package} in the catalogue`,
+          `one of: ${known}`,
+        ),
+      ];
+    }
+    return [
+      ...checkNetwork(name, instrument, offered.manifest, input, sources),
+      ...checkStorage(name, instrument, offered.manifest, document),
+      ...checkConfig({
+        name,
+        config: instrument.config,
+        schema: offered.configSchema,
+        document,
+        files: input.files,
+      }),
+    ];
+  });
+}
+
+function checkNetwork(
+  name: string,
+  instrument: SiteInstrument,
+  manifest: Manifest,
+  { site, document, rejectedFilters }: CheckInput,
+  sources: Map<string, string>,
+): readonly Fault[] {
+  const faults: Fault[] = [];
+  const path = ["instruments", name];
+  const needs = (kind: NeedKind) => manifest.needs.some((need) => need.kind === kind);
+  const unasked = (key: string, kind: NeedKind) =>
+    document.fault(
+      [...path, key],
+      "not-needed",
+      `${manifest.name} does not ask for ${kind}`,
+      `no ${key} here`,
+    );
+
+  if (instrument.source !== undefined) {
+    const where = [...path, "source"];
+    const spans = Object.entries(site.interfaces).filter(([, entry]) => entry.kind === "span");
+    const other = sources.get(instrument.source);
+    if (!needs("capture.source")) faults.push(unasked("source", "capture.source"));
+    else if (!spans.some(([key]) => key === instrument.source)) {
+      faults.push(
+        document.fault(
+          where,
+          "unknown-interface",
+          `${instrument.source} is no span interface of this site`,
+          `one of: ${spans.map(([key]) => key).join(", ") || "(none is declared)"}`,
+        ),
+      );
+    } else if (other !== undefined) {
+      faults.push(
+        document.fault(
+          where,
+          "duplicate-device",
+          `${instrument.source} is owned by ${other} alone`,
+          "a span interface of its own",
+        ),
+      );
+    }
+    sources.set(instrument.source, name);
+  }
+  if (instrument.tap !== undefined) {
+    const engines = Object.entries(site.instruments)
+      .filter(([, i]) => i.source !== undefined)
+      .map(([key]) => key);
+    if (!needs("net.mirror")) faults.push(unasked("tap", "net.mirror"));
+    if (!engines.includes(instrument.tap.from)) {
+      faults.push(
+        document.fault(
+          [...path, "tap", "from"],
+          "unknown-instrument",
+          `${instrument.tap.from} is no capture engine with a source`,
+          `one of: ${engines.join(", ") || "(none has a source)"}`,
+        ),
+      );
+    }
+    const rejected = rejectedFilters[instrument.tap.filter];
+    if (rejected !== undefined) {
+      faults.push(
+        document.fault(
+          [...path, "tap", "filter"],
+          "filter-rejected",
+          rejected,
+          "a capture filter as in pcap-filter(7), or nothing for all frames",
+        ),
+      );
+    }
+  }
+  for (const [key, kind] of [
+    ["bridge", "net.bridged"],
+    ["dedicated", "net.dedicated"],
+    ["egress", "net.egress"],
+  ] as const) {
+    if (instrument[key] === undefined) continue;
+    if (!needs(kind)) faults.push(unasked(key, kind));
+    faults.push(
+      document.fault(
+        [...path, key],
+        "not-supported",
+        `network kind ${kind} is not built yet in this version`,
+        "tap, or no network",
+      ),
+    );
+  }
+  return faults;
+}
+
+function checkStorage(
+  name: string,
+  instrument: SiteInstrument,
+  manifest: Manifest,
+  document: LocatedDocument,
+): readonly Fault[] {
+  const volumes = manifest.needs.filter(
+    (need) => need.kind === "storage.persistent" || need.kind === "storage.transient",
+  );
+  return Object.keys(instrument.storage ?? {})
+    .filter((id) => !volumes.some((need) => need.id === id))
+    .map((id) =>
+      document.fault(
+        ["instruments", name, "storage", id],
+        "not-needed",
+        `${manifest.name} has no volume ${id}`,
+        `one of: ${volumes.map((n) => n.id).join(", ") || "(it asks for none)"}`,
+      ),
+    );
+}
+
+function checkGrants({ site, document, catalogue }: CheckInput): readonly Fault[] {
+  const faults: Fault[] = [];
+  const known = Object.keys(site.instruments);
+  const manifestOf = (name: string) => catalogue[site.instruments[name]?.package ?? ""]?.manifest;
+  const checkPair = (
+    where: readonly (string | number)[],
+    name: string,
+    declared: (need: Need) => boolean,
+    words: string,
+  ): void => {
+    const manifest = manifestOf(name);
+    if (!known.includes(name)) {
+      faults.push(
+        document.fault(
+          where,
+          "unknown-instrument",
+          `no instrument ${name} in this site`,
+          `one of: ${known.join(", ")}`,
+        ),
+      );
+    } else if (manifest !== undefined && !manifest.needs.some(declared)) {
+      faults.push(
+        document.fault(
+          where,
+          "not-declared",
+          `${name} (${manifest.name}) does not declare ${words}`,
+          `what its manifest declares: ${declarations(manifest)}`,
+        ),
+      );
+    }
+  };
+
+  site.grants.events.forEach(({ from, type, to }, index) => {
+    const at = ["grants", "events", index];
+    checkPair(
+      [...at, "from"],
+      from,
+      (n) => n.kind === "event.emit" && n.type === type && n.audience.includes("instruments"),
+      `emitting ${type} to instruments`,
+    );
+    checkPair([...at, "to"], to, (n) => n.kind === "event.consume" && n.type === type, `consuming ${type}`);
+  });
+  site.grants.messages.forEach(({ from, verb, to }, index) => {
+    const at = ["grants", "messages", index];
+    checkPair([...at, "from"], from, (n) => n.kind === "message.send" && n.verb === verb, `sending ${verb}`);
+    checkPair([...at, "to"], to, (n) => n.kind === "message.accept" && n.verb === verb, `accepting ${verb}`);
+  });
+  for (const [name, types] of Object.entries(site.fleet.events)) {
+    types.forEach((type, index) => {
+      checkPair(
+        ["fleet", "events", name, index],
+        name,
+        (n) => n.kind === "event.emit" && n.type === type && n.audience.includes("users"),
+        `emitting ${type} to users`,
+      );
+    });
+  }
+  for (const [name, grant] of Object.entries(site.fleet.ui)) {
+    if (grant !== "deny") checkPair(["fleet", "ui", name], name, (n) => n.kind === "ui", "a UI");
+  }
+  return faults;
+}
+
+function declarations(manifest: Manifest): string {
+  return (
+    manifest.needs
+      .map((need) =>
+        "type" in need
+          ? `${need.kind} ${need.type}`
+          : "verb" in need
+            ? `${need.kind} ${need.verb}`
+            : need.kind,
+      )
+      .join(", ") || "(nothing)"
+  );
+}

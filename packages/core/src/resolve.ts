@@ -1,0 +1,73 @@
+/**
+ * Resolve: which package each instrument of a site runs: the catalogue's, unless it asks for more
+ * than what was accepted for this instrument; then the accepted one goes on and the wider request
+ * waits. A narrower request is taken at once.
+ */
+import type {
+  Catalogue,
+  CataloguePackage,
+  Manifest,
+  Name,
+  Need,
+  Site,
+  SiteInstrument,
+} from "@bulkhead/schema";
+
+export interface ResolvedInstrument {
+  readonly name: Name;
+  readonly site: SiteInstrument;
+  readonly package: CataloguePackage;
+  /** What the newer package asks beyond what was accepted; empty where nothing waits. */
+  readonly wider: readonly string[];
+}
+
+/** Instruments whose package is unknown are left out; `checkSite` reports them. */
+export function resolveInstruments(
+  site: Site,
+  catalogue: Catalogue,
+  accepted: Catalogue,
+): readonly ResolvedInstrument[] {
+  return Object.entries(site.instruments).flatMap(([name, instrument]) => {
+    const offered = catalogue[instrument.package];
+    if (offered === undefined) return [];
+    const former = accepted[name];
+    if (
+      former === undefined ||
+      former.manifest.name !== instrument.package ||
+      former.digest === offered.digest
+    ) {
+      return [{ name, site: instrument, package: offered, wider: [] }];
+    }
+    const wider = widerRequests(former.manifest, offered.manifest);
+    return [{ name, site: instrument, package: wider.length > 0 ? former : offered, wider }];
+  });
+}
+
+/** What `next` asks that `former` did not, in words. */
+export function widerRequests(former: Manifest, next: Manifest): readonly string[] {
+  const more: string[] = [];
+  for (const need of next.needs) {
+    const before = former.needs.find((n) => n.id === need.id && n.kind === need.kind);
+    if (before === undefined || !covers(before, need)) more.push(`${need.kind} ${need.id}`);
+  }
+  for (const capability of next.run.capabilities) {
+    if (!former.run.capabilities.includes(capability)) more.push(`capability ${capability}`);
+  }
+  for (const key of ["memory", "cpu", "processes"] as const) {
+    if (next.resources[key] > former.resources[key]) more.push(`resources.${key}`);
+  }
+  return more;
+}
+
+/** Whether what was accepted as `before` includes all that `next` asks for. */
+function covers(before: Need, next: Need): boolean {
+  const asked: Readonly<Record<string, unknown>> = next;
+  const had: Readonly<Record<string, unknown>> = before;
+  return Object.entries(asked).every(([key, value]) => {
+    if (key === "why" || key === "title") return true;
+    const other = had[key];
+    if (typeof value === "number" && typeof other === "number") return value <= other;
+    if (Array.isArray(value) && Array.isArray(other)) return value.every((item) => other.includes(item));
+    return JSON.stringify(value) === JSON.stringify(other);
+  });
+}

@@ -1,0 +1,192 @@
+/**
+ * A catalogue and a site to plan with, and an in-memory host that takes steps: the planner's own
+ * idea of what each step achieves.
+ */
+import type { Catalogue, Manifest, Observed, Step } from "@bulkhead/schema";
+import { parseManifest } from "../src/index.ts";
+
+const head = (name: string, title: string) => `apiVersion: bulkhead/v1
+name: ${name}
+version: 1.0.0
+title: ${title}
+role: passive
+image: { base: debian }
+run: { command: [/opt/node/bin/node, /opt/instrument/agent.cjs] }
+resources: { memory: 128MiB, cpu: 1, processes: 32 }
+`;
+
+export const MANIFESTS = {
+  "capture-engine": `${head("capture-engine", "Capture engine")}needs:
+  - { id: source, kind: capture.source }
+`,
+  suricata: `${head("suricata", "Suricata IDS").replace("agent.cjs]", "agent.cjs], capabilities: [NET_RAW]")}config: ./config.schema.json
+needs:
+  - { id: tap, kind: net.mirror, why: inspect traffic }
+  - { id: run, kind: storage.transient, size: 64MiB }
+  - { id: rules, kind: storage.persistent, size: 128MiB, retention: { default: 90d } }
+  - { id: alert, kind: event.emit, type: suricata.alert, audience: [users], class: personal-data }
+  - { id: dns, kind: event.emit, type: suricata.dns, audience: [users, instruments], class: personal-data }
+`,
+  "passive-dns": `${head("passive-dns", "Passive DNS")}needs:
+  - { id: db, kind: storage.persistent, size: 256MiB, retention: { default: 365d } }
+  - { id: dns, kind: event.consume, type: suricata.dns }
+  - { id: ui, kind: ui, title: Passive DNS, roles: [analyst] }
+`,
+} as const;
+
+const SURICATA_CONFIG = {
+  type: "object",
+  additionalProperties: false,
+  properties: {
+    homeNet: { type: "array", items: { type: "string" } },
+    memoryMiB: { type: "integer", minimum: 32, maximum: 4096 },
+    ruleFiles: { type: "array", items: { type: "string", format: "site-file" } },
+  },
+};
+
+export const catalogue: Catalogue = Object.fromEntries(
+  Object.entries(MANIFESTS).map(([name, text], index) => [
+    name,
+    {
+      manifest: manifestOf(text),
+      manifestFile: `${name}/instrument.yaml`,
+      configSchema: name === "suricata" ? SURICATA_CONFIG : null,
+      digest: String(index + 1).repeat(64),
+    },
+  ]),
+);
+
+export const SITE = `apiVersion: bulkhead/v1
+sensor: demo
+interfaces:
+  span0: { kind: span, device: eth1 }
+instruments:
+  capture: { package: capture-engine, source: span0 }
+  ids:
+    package: suricata
+    tap: { from: capture, filter: not port 22 }
+    config: { ruleFiles: [./local.rules] }
+  pdns: { package: passive-dns, retention: 30d }
+grants:
+  events:
+    - { from: ids, type: suricata.dns, to: pdns }
+fleet:
+  ui: { pdns: { roles: [analyst] } }
+`;
+
+export const FILES = [{ name: "local.rules", sha256: "a".repeat(64) }];
+
+export const emptyHost = (devices: readonly string[] = ["eth1"]): Observed => ({
+  devices: [...devices],
+  claimedDevices: [],
+  images: [],
+  engines: [],
+  spans: [],
+  taps: [],
+  volumes: [],
+  instruments: [],
+  inboxes: [],
+});
+
+/** The host after `step`, as the executor is bound to leave it. */
+export function achieve(host: Observed, step: Step): Observed {
+  const taps = (instrument: string) => host.taps.filter((t) => t.instrument !== instrument);
+  const instruments = (name: string) => host.instruments.filter((i) => i.name !== name);
+  switch (step.kind) {
+    case "image.import":
+      return { ...host, images: [...host.images, step.digest] };
+    case "image.remove":
+      return { ...host, images: host.images.filter((d) => d !== step.digest) };
+    case "engine.create":
+      return { ...host, engines: [...host.engines, step.engine] };
+    case "engine.remove":
+      return { ...host, engines: host.engines.filter((e) => e !== step.engine) };
+    case "span.take": {
+      const { engine, interface: name, device } = step;
+      const others = host.spans.filter((s) => !(s.engine === engine && s.interface === name));
+      return {
+        ...host,
+        devices: host.devices.filter((d) => d !== device),
+        spans: [...others, { engine, interface: name, device, state: "guarded" }],
+      };
+    }
+    case "span.release":
+      return {
+        ...host,
+        devices: [...host.devices, step.device],
+        spans: host.spans.filter((s) => !(s.engine === step.engine && s.interface === step.interface)),
+      };
+    case "volume.create": {
+      const { instrument, id, volume: kind, sizeBytes } = step;
+      return {
+        ...host,
+        volumes: [...host.volumes, { instrument, id, kind, sizeBytes, mounted: true }],
+      };
+    }
+    case "volume.grow":
+      return {
+        ...host,
+        volumes: host.volumes.map((v) =>
+          v.instrument === step.instrument && v.id === step.id ? { ...v, sizeBytes: step.sizeBytes } : v,
+        ),
+      };
+    case "volume.remove":
+      return {
+        ...host,
+        volumes: host.volumes.filter((v) => !(v.instrument === step.instrument && v.id === step.id)),
+      };
+    case "inbox.put":
+      return {
+        ...host,
+        inboxes: [...host.inboxes, { instrument: step.instrument, version: step.version }],
+      };
+    case "instrument.create": {
+      const made = {
+        name: step.instrument,
+        specDigest: step.specDigest,
+        state: "stopped" as const,
+        pid: null,
+        deviations: [],
+      };
+      return { ...host, instruments: [...instruments(step.instrument), made] };
+    }
+    case "instrument.remove":
+      return { ...host, instruments: instruments(step.instrument), taps: taps(step.instrument) };
+    case "instrument.start":
+    case "instrument.stop": {
+      const state = step.kind === "instrument.start" ? ("running" as const) : ("stopped" as const);
+      const changed = host.instruments.map((i) => (i.name === step.instrument ? { ...i, state } : i));
+      return {
+        ...host,
+        instruments: changed,
+        taps: state === "stopped" ? taps(step.instrument) : host.taps,
+      };
+    }
+    case "wire.connect": {
+      const { instrument, engine } = step;
+      const filter = host.taps.find((t) => t.instrument === instrument)?.filter ?? null;
+      return {
+        ...host,
+        taps: [...taps(instrument), { instrument, engine, wire: "connected", filter }],
+      };
+    }
+    case "wire.disconnect":
+      return { ...host, taps: taps(step.instrument) };
+    case "mirror.set":
+      return {
+        ...host,
+        taps: host.taps.map((t) => (t.instrument === step.instrument ? { ...t, filter: step.filter } : t)),
+      };
+    case "mirror.remove":
+      return {
+        ...host,
+        taps: host.taps.map((t) => (t.instrument === step.instrument ? { ...t, filter: null } : t)),
+      };
+  }
+}
+
+function manifestOf(text: string): Manifest {
+  const parsed = parseManifest(text, "instrument.yaml");
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults));
+  return parsed.value;
+}
