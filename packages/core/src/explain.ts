@@ -21,17 +21,12 @@ import type { ResolvedInstrument } from "./resolve.ts";
 type Line = Explanation["sections"][number]["lines"][number];
 const PROFILE = "platform profile";
 
-export interface ExplainInput extends CheckedSite {
-  /** Text of the instrument's manifest, for the lines in it. */
-  readonly manifestText: string;
-}
-
 /** Null where the site has no such instrument. */
-export function explainInstrument(name: Name, input: ExplainInput): Explanation | null {
+export function explainInstrument(name: Name, input: CheckedSite): Explanation | null {
   const instrument = input.instruments.find((i) => i.name === name);
   if (instrument === undefined) return null;
-  const { manifest, manifestFile } = instrument.package;
-  const places = new Places(input, instrument, input.manifestText, manifestFile);
+  const { manifest } = instrument.package;
+  const places = new Places(input, instrument);
   const sections: Explanation["sections"] = [
     { title: "can see", lines: [...seen(instrument, input, places)] },
     { title: "can reach", lines: [...reached(instrument, input, places)] },
@@ -53,7 +48,7 @@ export function explainInstrument(name: Name, input: ExplainInput): Explanation 
   };
 }
 
-function seen({ name, site }: ResolvedInstrument, input: ExplainInput, places: Places): readonly Line[] {
+function seen({ name, site }: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
   const lines: Line[] = [];
   if (site.tap !== undefined) {
     const source = input.site.instruments[site.tap.from]?.source ?? "?";
@@ -80,7 +75,7 @@ function seen({ name, site }: ResolvedInstrument, input: ExplainInput, places: P
   return orNothing(lines, "no traffic and no events of others");
 }
 
-function reached({ name }: ResolvedInstrument, input: ExplainInput, places: Places): readonly Line[] {
+function reached({ name }: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
   const lines: Line[] = [{ text: "no network: it has no interface that can send", by: PROFILE }];
   for (const [index, grant] of input.site.grants.events.entries()) {
     if (grant.from === name)
@@ -109,7 +104,7 @@ function reached({ name }: ResolvedInstrument, input: ExplainInput, places: Plac
   return lines;
 }
 
-function reachedBy({ name }: ResolvedInstrument, input: ExplainInput, places: Places): readonly Line[] {
+function reachedBy({ name }: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
   const lines: Line[] = [{ text: "the platform, which sends it its configuration", by: PROFILE }];
   for (const [index, grant] of input.site.grants.messages.entries()) {
     if (grant.to === name)
@@ -168,7 +163,7 @@ function used({ site, package: { manifest } }: ResolvedInstrument, places: Place
   ];
 }
 
-function denied(instrument: ResolvedInstrument, input: ExplainInput, places: Places): readonly Line[] {
+function denied(instrument: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
   const lines = instrument.package.manifest.needs
     .filter((need) => grantPath(input.site, instrument, need) === null)
     .map((need) => ({
@@ -195,12 +190,8 @@ class Places {
   readonly manifestFile: string;
   readonly #instrument: ResolvedInstrument;
 
-  constructor(
-    input: CheckedSite,
-    instrument: ResolvedInstrument,
-    manifestText: string,
-    manifestFile: string,
-  ) {
+  constructor(input: CheckedSite, instrument: ResolvedInstrument) {
+    const { manifestText, manifestFile } = instrument.package;
     this.#site = input.document;
     this.#instrument = instrument;
     this.manifestFile = manifestFile;

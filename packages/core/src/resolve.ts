@@ -21,21 +21,17 @@ export interface ResolvedInstrument {
   readonly wider: readonly string[];
 }
 
-/** Instruments whose package is unknown are left out; `checkSite` reports them. */
+/** Instruments whose package neither the catalogue nor the past knows are left out; `checkSite` reports them. */
 export function resolveInstruments(
   site: Site,
   catalogue: Catalogue,
   accepted: Catalogue,
 ): readonly ResolvedInstrument[] {
   return Object.entries(site.instruments).flatMap(([name, instrument]) => {
-    const offered = catalogue[instrument.package];
+    const former = accepted[name]?.manifest.name === instrument.package ? accepted[name] : undefined;
+    const offered = catalogue[instrument.package] ?? former;
     if (offered === undefined) return [];
-    const former = accepted[name];
-    if (
-      former === undefined ||
-      former.manifest.name !== instrument.package ||
-      former.digest === offered.digest
-    ) {
+    if (former === undefined || former.digest === offered.digest) {
       return [{ name, site: instrument, package: offered, wider: [] }];
     }
     const wider = widerRequests(former.manifest, offered.manifest);

@@ -1,6 +1,7 @@
 /**
  * Steps: the difference between desired and observed, in the order in which it is safe to act:
- * what must go goes first, guards before traffic, and a container only onto what it needs.
+ * what must go goes first, guards before traffic, a container only onto what it needs, and what
+ * cannot be undone last.
  *
  * Volumes' sizes are not part of what recreates a container: growing one needs no restart.
  */
@@ -22,7 +23,7 @@ export function planSteps(input: StepsInput): readonly Step[] {
     ...foundations(input),
     ...containers(input),
     ...taps(input),
-    ...unusedImages(input),
+    ...destructions(input),
   ];
 }
 
@@ -59,20 +60,6 @@ function removals({ desired, observed }: StepsInput): readonly Step[] {
         why: "not in the site",
         instrument: name,
       });
-  }
-  for (const volume of observed.volumes) {
-    if (volume.kind !== "persistent") continue;
-    const kept = wanted.get(volume.instrument)?.spec.volumes.some((v) => v.id === volume.id);
-    if (kept !== true) {
-      const target = `${volume.instrument}/${volume.id}`;
-      steps.push({
-        kind: "volume.remove",
-        target,
-        why: "no instrument in the site has it: its data is destroyed",
-        instrument: volume.instrument,
-        id: volume.id,
-      });
-    }
   }
   for (const span of observed.spans) {
     const kept = desired.spans.some(
@@ -266,16 +253,33 @@ function taps(input: StepsInput): readonly Step[] {
   });
 }
 
-function unusedImages({ desired, observed }: StepsInput): readonly Step[] {
+/** What cannot be undone comes last, when all else has worked. */
+function destructions({ desired, observed }: StepsInput): readonly Step[] {
+  const steps: Step[] = [];
+  const wanted = new Map(desired.instruments.map((i) => [i.name, i]));
+  for (const { instrument } of observed.inboxes) {
+    if (wanted.has(instrument)) continue;
+    steps.push({ kind: "inbox.remove", target: instrument, why: "not in the site", instrument });
+  }
+  for (const volume of observed.volumes) {
+    if (volume.kind !== "persistent") continue;
+    const kept = wanted.get(volume.instrument)?.spec.volumes.some((v) => v.id === volume.id);
+    if (kept !== true) {
+      const target = `${volume.instrument}/${volume.id}`;
+      steps.push({
+        kind: "volume.remove",
+        target,
+        why: "no instrument in the site has it: its data is destroyed",
+        instrument: volume.instrument,
+        id: volume.id,
+      });
+    }
+  }
   const used = new Set(desired.instruments.map((i) => i.spec.imageDigest));
-  return observed.images
-    .filter((digest) => !used.has(digest))
-    .map((digest) => ({
-      kind: "image.remove",
-      target: digest.slice(0, 12),
-      why: "no instrument runs it",
-      digest,
-    }));
+  for (const digest of observed.images.filter((image) => !used.has(image))) {
+    steps.push({ kind: "image.remove", target: digest.slice(0, 12), why: "no instrument runs it", digest });
+  }
+  return steps;
 }
 
 function runs(instrument: DesiredInstrument, input: StepsInput): boolean {

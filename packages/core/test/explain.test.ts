@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkedSite, explainInstrument } from "../src/index.ts";
-import { catalogue, FILES, MANIFESTS, SITE } from "./fixtures.ts";
+import { catalogue, FILES, SITE } from "./fixtures.ts";
 
 test("what ids can see, keep and use, and which line says so", () => {
   const checked = checkedSite({
@@ -13,7 +13,7 @@ test("what ids can see, keep and use, and which line says so", () => {
     files: FILES,
   });
   assert.ok("site" in checked);
-  const explanation = explainInstrument("ids", { ...checked, manifestText: MANIFESTS.suricata });
+  const explanation = explainInstrument("ids", checked);
   const lines =
     explanation?.sections.flatMap((s) => s.lines.map((l) => `${s.title}: ${l.text} [${l.by}]`)) ?? [];
   for (const expected of [
@@ -25,5 +25,5 @@ test("what ids can see, keep and use, and which line says so", () => {
   ]) {
     assert.ok(lines.includes(expected), `${expected}\nnot in\n${lines.join("\n")}`);
   }
-  assert.equal(explainInstrument("nobody", { ...checked, manifestText: "" }), null);
+  assert.equal(explainInstrument("nobody", checked), null);
 });

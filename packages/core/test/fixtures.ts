@@ -50,6 +50,7 @@ export const catalogue: Catalogue = Object.fromEntries(
     {
       manifest: manifestOf(text),
       manifestFile: `${name}/instrument.yaml`,
+      manifestText: text,
       configSchema: name === "suricata" ? SURICATA_CONFIG : null,
       digest: String(index + 1).repeat(64),
     },
@@ -135,6 +136,8 @@ export function achieve(host: Observed, step: Step): Observed {
         ...host,
         volumes: host.volumes.filter((v) => !(v.instrument === step.instrument && v.id === step.id)),
       };
+    case "inbox.remove":
+      return { ...host, inboxes: host.inboxes.filter((i) => i.instrument !== step.instrument) };
     case "inbox.put":
       return {
         ...host,

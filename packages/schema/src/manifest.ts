@@ -113,6 +113,7 @@ export type Manifest = z.infer<typeof Manifest>;
 export interface CataloguePackage {
   readonly manifest: Manifest;
   readonly manifestFile: string;
+  readonly manifestText: string;
   /** JSON Schema document, or null where the instrument takes no settings. */
   readonly configSchema: Readonly<Record<string, unknown>> | null;
   /** sha256 of the built image, hex. */

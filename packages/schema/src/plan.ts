@@ -58,6 +58,11 @@ export const Step = z.discriminatedUnion("kind", [
     files: z.array(SiteFile),
   }),
   z.strictObject({
+    kind: z.literal("inbox.remove"),
+    ...step,
+    instrument: Name,
+  }),
+  z.strictObject({
     kind: z.literal("instrument.create"),
     ...step,
     instrument: Name,

@@ -55,6 +55,9 @@ export const ApplyOutcome = z.discriminatedUnion("outcome", [
 export type ApplyOutcome = z.infer<typeof ApplyOutcome>;
 
 export const InstrumentOrder = z.strictObject({ instrument: Name });
+export const FilterQuestion = z.strictObject({ expressions: z.array(z.string().max(4000)).max(200) });
+/** Objections by expression; those that would be accepted are left out. */
+export const FilterAnswer = z.strictObject({ rejected: z.record(z.string(), z.string()) });
 export const AuditEntry = z.strictObject({
   kind: z.string().max(60),
   subject: z.string().max(120),
@@ -73,6 +76,8 @@ export const WARDEN_VERBS = {
   start: { method: "POST", path: "/v1/start", sockets: ["sensord", "root"] },
   stop: { method: "POST", path: "/v1/stop", sockets: ["sensord", "root"] },
   restart: { method: "POST", path: "/v1/restart", sockets: ["sensord", "root"] },
+  /** What the capture filter compiler has against these expressions. */
+  filters: { method: "POST", path: "/v1/filters", sockets: ["sensord", "root"] },
   audit: { method: "POST", path: "/v1/audit", sockets: ["sensord", "root"] },
   /** Stops every instrument and takes the datapath down; persistent data stays. */
   down: { method: "POST", path: "/v1/down", sockets: ["root"] },

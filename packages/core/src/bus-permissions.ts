@@ -1,0 +1,152 @@
+/**
+ * Bus permissions: from the instruments' manifests and the site's grants, who may publish and
+ * subscribe to what, and which streams and consumers the platform keeps for that.
+ *
+ * Invariants: default deny; nothing is granted that one side did not declare; an instrument never
+ * gets a wildcard outside of its own names, and of JetStream's API only the next batch and the
+ * acknowledgements of a consumer that the platform made for it.
+ * It does not decide reply subjects: the bus gate holds each under its sender's own inbox.
+ */
+import { type Name, type Need, PLATFORM_NAME, type Site, subjects } from "@bulkhead/schema";
+
+/** What of an instrument matters here: a resolved instrument's name and its manifest's needs. */
+export interface BusInstrument {
+  readonly name: Name;
+  readonly needs: readonly Need[];
+}
+
+/** One user of the broker, in the terms of nats-server's `permissions` block. */
+export interface BusUser {
+  readonly name: Name;
+  readonly publish: readonly string[];
+  readonly subscribe: readonly string[];
+  /** `allow_responses`: how many answers to one request, and for how long after it. */
+  readonly responses: { readonly max: number; readonly expires: string };
+}
+
+/** The durable pull consumer of one events grant. */
+export interface BusConsumer {
+  readonly stream: string;
+  readonly name: string;
+  readonly from: Name;
+  readonly to: Name;
+  readonly type: string;
+  readonly filterSubject: string;
+}
+
+export interface BusPlan {
+  /** One for each instrument, and the platform's. */
+  readonly users: readonly BusUser[];
+  readonly instruments: readonly {
+    readonly name: Name;
+    /** Types that it may emit; empty: it has no stream of events. */
+    readonly emits: readonly string[];
+  }[];
+  readonly consumers: readonly BusConsumer[];
+  /** Grants that give nothing, each with the reason. */
+  readonly ignored: readonly string[];
+}
+
+/** How long a command may take to be answered: a rule set is checked and loaded within it. */
+export const COMMAND_DEADLINE_MS = 120_000;
+
+export function planBus(instruments: readonly BusInstrument[], grants: Site["grants"]): BusPlan {
+  const members = instruments.filter(({ name }) => name !== PLATFORM_NAME);
+  const needs = new Map(members.map(({ name, needs: own }) => [name, own]));
+  const { consumers, ignored } = planConsumers(needs, grants.events);
+  const messages = grants.messages.filter(
+    ({ from, to, verb }) =>
+      (needs.get(from) ?? []).some((n) => n.kind === "message.send" && n.verb === verb) &&
+      (needs.get(to) ?? []).some((n) => n.kind === "message.accept" && n.verb === verb),
+  );
+  return {
+    users: [platformUser(), ...members.map((member) => instrumentUser(member, consumers, messages))],
+    instruments: members.map(({ name, needs: own }) => ({ name, emits: emittedTypes(own) })),
+    consumers,
+    ignored: [
+      ...ignored,
+      ...grants.messages
+        .filter((grant) => !messages.includes(grant))
+        .map(({ from, verb, to }) => `message ${verb} from ${from} to ${to}: not declared by both`),
+    ],
+  };
+}
+
+function planConsumers(
+  needs: ReadonlyMap<Name, readonly Need[]>,
+  grants: Site["grants"]["events"],
+): { readonly consumers: readonly BusConsumer[]; readonly ignored: readonly string[] } {
+  const consumers = new Map<string, BusConsumer>();
+  const ignored: string[] = [];
+  for (const { from, type, to } of grants) {
+    const what = `event ${type} from ${from} to ${to}`;
+    const emitted = (needs.get(from) ?? []).some(
+      (n) => n.kind === "event.emit" && n.type === type && n.audience.includes("instruments"),
+    );
+    const consumed = (needs.get(to) ?? []).some((n) => n.kind === "event.consume" && n.type === type);
+    if (!emitted) ignored.push(`${what}: ${from} does not emit it to instruments`);
+    else if (!consumed) ignored.push(`${what}: ${to} does not consume it`);
+    else {
+      const stream = subjects.stream(from);
+      const name = subjects.consumer(to, type);
+      const key = `${stream} ${name}`;
+      const former = consumers.get(key);
+      // A consumer's name takes no dots, so that two types may want the same one.
+      if (former !== undefined && former.type !== type) {
+        ignored.push(`${what}: its consumer would be that of ${former.type}`);
+      } else {
+        const filterSubject = subjects.event(from, type);
+        consumers.set(key, { stream, name, from, to, type, filterSubject });
+      }
+    }
+  }
+  return { consumers: [...consumers.values()], ignored };
+}
+
+function instrumentUser(
+  { name, needs }: BusInstrument,
+  consumers: readonly BusConsumer[],
+  messages: Site["grants"]["messages"],
+): BusUser {
+  const own = consumers.filter(({ to }) => to === name);
+  return {
+    name,
+    publish: distinct([
+      ...emittedTypes(needs).map((type) => subjects.event(name, type)),
+      ...(["hello", "health", "log", "quarantine"] as const).map((service) =>
+        subjects.service(name, service),
+      ),
+      ...messages.filter(({ from }) => from === name).map(({ to, verb }) => subjects.message(to, name, verb)),
+      ...own.flatMap((consumer) => [
+        `$JS.API.CONSUMER.MSG.NEXT.${consumer.stream}.${consumer.name}`,
+        `$JS.ACK.${consumer.stream}.${consumer.name}.>`,
+      ]),
+    ]),
+    subscribe: [`msg.${name}.>`, `cmd.${name}.>`, `${subjects.inbox(name)}.>`],
+    responses: { max: 1, expires: `${COMMAND_DEADLINE_MS / 1000}s` },
+  };
+}
+
+function platformUser(): BusUser {
+  return {
+    name: PLATFORM_NAME,
+    publish: [
+      subjects.events(PLATFORM_NAME),
+      "cmd.>",
+      "_INBOX.>",
+      "$JS.API.>",
+      // What this very connection may do, which shows whether the broker follows the newest rules.
+      "$SYS.REQ.USER.INFO",
+    ],
+    subscribe: ["svc.>", `${subjects.inbox(PLATFORM_NAME)}.>`],
+    responses: { max: 1, expires: "5s" },
+  };
+}
+
+function emittedTypes(needs: readonly Need[]): readonly string[] {
+  return distinct(needs.flatMap((need) => (need.kind === "event.emit" ? [need.type] : [])));
+}
+
+function distinct(items: readonly string[]): readonly string[] {
+  return [...new Set(items)];
+}
