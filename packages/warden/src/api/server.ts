@@ -1,0 +1,167 @@
+/**
+ * Warden's two doors: HTTP on Unix sockets. Which socket a request came on is who asks: sensord's
+ * socket is readable by the installation's group, root's by root alone. A verb that a socket does
+ * not offer does not exist there.
+ */
+import { chmod, chown, rm } from "node:fs/promises";
+import {
+  AuditEntry,
+  FilterQuestion,
+  type InstallationLayout,
+  InstrumentOrder,
+  WARDEN_VERBS,
+  type WardenVerb,
+} from "@bulkhead/schema";
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import { ZodError, type z } from "zod";
+import type { AuditLog } from "../audit-log.ts";
+import { WardenError } from "../error.ts";
+import type { Holder } from "../hold/holder.ts";
+import { rejectedFilters } from "../hold/apply-site.ts";
+import type { Host } from "../hold/ports.ts";
+
+export interface WardenApiParts {
+  readonly holder: Holder;
+  readonly host: Host;
+  readonly audit: AuditLog;
+}
+type SocketName = "sensord" | "root";
+type Handler = (body: unknown, by: SocketName, reply: FastifyReply) => Promise<unknown>;
+type Handlers = Readonly<Record<WardenVerb, Handler>>;
+
+/** Listens on both sockets. The returned function closes them. */
+export async function serveWarden(
+  parts: WardenApiParts,
+  layout: InstallationLayout,
+  gid: number,
+): Promise<() => Promise<void>> {
+  const handlers = handlersOf(parts);
+  const doors: readonly Door[] = [
+    { name: "sensord", path: layout.wardenSocket, mode: 0o660, gid },
+    { name: "root", path: layout.rootSocket, mode: 0o600, gid: 0 },
+  ];
+  const servers: FastifyInstance[] = [];
+  for (const door of doors) servers.push(await listen(door, handlers));
+  return async () => {
+    await Promise.all(servers.map((server) => server.close()));
+  };
+}
+
+interface Door {
+  readonly name: SocketName;
+  readonly path: string;
+  readonly mode: number;
+  readonly gid: number;
+}
+
+async function listen({ name, path, mode, gid }: Door, handlers: Handlers): Promise<FastifyInstance> {
+  const server = serverFor(name, handlers);
+  await rm(path, { force: true });
+  // Nobody may connect between listening and the change of mode.
+  const former = process.umask(0o177);
+  try {
+    await server.listen({ path });
+  } finally {
+    process.umask(former);
+  }
+  await chown(path, 0, gid);
+  await chmod(path, mode);
+  return server;
+}
+
+function serverFor(name: SocketName, handlers: Handlers): FastifyInstance {
+  const server = Fastify({ bodyLimit: 64 * 1024, forceCloseConnections: true });
+  for (const [verb, route] of Object.entries(WARDEN_VERBS) as [
+    WardenVerb,
+    (typeof WARDEN_VERBS)[WardenVerb],
+  ][]) {
+    const sockets: readonly SocketName[] = route.sockets;
+    if (!sockets.includes(name)) continue;
+    server.route({
+      method: route.method,
+      url: route.path,
+      handler: (request, reply) => handlers[verb](request.body, name, reply),
+    });
+  }
+  server.setErrorHandler(async (error, _request, reply) => {
+    const { status, code } = problemOf(error);
+    const message = error instanceof Error ? error.message : String(error);
+    await reply.code(status).send({ code, message });
+  });
+  return server;
+}
+
+function handlersOf({ holder, host, audit }: WardenApiParts): Handlers {
+  const instrumentOf = (body: unknown) => parseBody(InstrumentOrder, body).instrument;
+  const done = { ok: true };
+  return {
+    state: async () => holder.state,
+    watch: async (_body, _by, reply) => watch(holder, reply),
+    counters: async () => ({ taps: await holder.counters() }),
+    apply: async () => holder.apply(),
+    start: async (body) => {
+      await holder.setStopped(instrumentOf(body), false);
+      return done;
+    },
+    stop: async (body) => {
+      await holder.setStopped(instrumentOf(body), true);
+      return done;
+    },
+    restart: async (body) => {
+      await holder.restart(instrumentOf(body));
+      return done;
+    },
+    filters: async (body) => {
+      const { expressions } = parseBody(FilterQuestion, body);
+      return { rejected: await rejectedFilters(expressions, host) };
+    },
+    audit: async (body, by) => {
+      const entry = parseBody(AuditEntry, body);
+      await audit.writer(by).append(entry.kind, entry.subject, entry.detail);
+      return done;
+    },
+    down: async () => {
+      await holder.down();
+      return done;
+    },
+    purge: async () => {
+      await holder.purge();
+      return done;
+    },
+  };
+}
+
+/** NDJSON: the state at once and at each change. A reader that does not keep up gets the newest only. */
+function watch(holder: Holder, reply: FastifyReply): FastifyReply {
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, { "content-type": "application/x-ndjson" });
+  let sent = -1;
+  const send = (): void => {
+    const state = holder.state;
+    if (state.revision === sent || raw.writableNeedDrain) return;
+    sent = state.revision;
+    raw.write(`${JSON.stringify(state)}\n`);
+  };
+  const stop = holder.feed.listen(send);
+  raw.on("drain", send);
+  raw.on("close", stop);
+  send();
+  return reply;
+}
+
+function parseBody<T>(type: z.ZodType<T>, body: unknown): T {
+  return type.parse(body);
+}
+
+function problemOf(error: unknown): { readonly status: number; readonly code: string } {
+  if (error instanceof ZodError) return { status: 400, code: "bad-request" };
+  if (!(error instanceof WardenError)) {
+    const status =
+      typeof error === "object" && error !== null && "statusCode" in error ? Number(error.statusCode) : 500;
+    return { status, code: status < 500 ? "bad-request" : "unexpected-error" };
+  }
+  const status =
+    { "unknown-instrument": 404, "site-not-staged": 409, "sensor-down": 409 }[error.code as string] ?? 500;
+  return { status, code: error.code };
+}

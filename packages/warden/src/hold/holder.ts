@@ -1,0 +1,272 @@
+/**
+ * Holder: keeps the host as the accepted site says, on its own timer and whenever something
+ * happens, whether sensord lives or not; and applies a new site, whole or not at all.
+ *
+ * One thing at a time: passes, applies and orders run in a queue. It decides nothing: the core
+ * plans, the executors act, and after a failure the host is observed again.
+ */
+import { checkedSite, type Desired, planSteps, type CheckedSite } from "@bulkhead/core";
+import type { ApplyOutcome, Name, Observed, Step, TapCounters, WardenState } from "@bulkhead/schema";
+import { WardenError } from "../error.ts";
+import type { StoredSite } from "../site/site-store.ts";
+import { applySite } from "./apply-site.ts";
+import { executeAll, executeStep, type StepFailure } from "./execute.ts";
+import { type HolderParts, SITE_FILE, type StepContext } from "./ports.ts";
+import { TaskQueue } from "./task-queue.ts";
+import { StateFeed } from "./state-feed.ts";
+
+const INTERVAL_MS = 10_000;
+/** After steps were taken, what they caused is looked at soon. */
+const SETTLE_MS = 500;
+const NOTHING: Desired = { instruments: [], spans: [], taps: [] };
+
+export class Holder {
+  readonly #parts: HolderParts;
+  readonly #queue = new TaskQueue();
+  readonly feed = new StateFeed();
+  /** Instruments that ran when last looked at: one that does not run now has ended by itself. */
+  #running = new Set<Name>();
+  #known = new Map<string, string>();
+  #timer: NodeJS.Timeout | null = null;
+  #held = true;
+
+  constructor(parts: HolderParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins to hold; ends when the signal aborts. */
+  start(signal: AbortSignal): void {
+    signal.addEventListener("abort", () => this.#letGo());
+    this.wake();
+  }
+
+  /** Something may have changed: look now. Calls while a pass waits are one pass. */
+  wake(): void {
+    if (this.#held) this.#queue.runOnce("pass", () => this.#pass());
+  }
+
+  /** Applies what root staged. The former site stays in force unless every step worked. */
+  apply(): Promise<ApplyOutcome> {
+    return this.#queue.run(async () => {
+      this.#requireHolding();
+      const { sites, audit } = this.#parts;
+      const staged = await sites.takeStaged();
+      const outcome = await applySite(staged, this.#parts, (step, context) => this.#take(step, context));
+      await audit.append("site.apply", staged.version, { outcome: outcome.outcome });
+      if (outcome.outcome !== "applied") await sites.discard(staged);
+      await this.#pass();
+      return outcome;
+    });
+  }
+
+  /** @throws WardenError `unknown-instrument` */
+  setStopped(instrument: Name, stopped: boolean): Promise<void> {
+    return this.#order(instrument, stopped ? "stop" : "start", async () => {
+      await this.#parts.state.setStopped(instrument, stopped);
+      if (!stopped) await this.#parts.state.forgetEnds(instrument);
+    });
+  }
+
+  restart(instrument: Name): Promise<void> {
+    return this.#order(instrument, "restart", async (site) => {
+      const step: Step = { kind: "instrument.stop", target: instrument, why: "restart by hand", instrument };
+      await this.#mustDo(step, { siteDir: site.dir });
+      await this.#parts.state.setStopped(instrument, false);
+      await this.#parts.state.forgetEnds(instrument);
+    });
+  }
+
+  /** Stops all instruments and gives the span devices back; data stays. Nothing is held until the next start. */
+  down(): Promise<void> {
+    return this.#queue.run(async () => {
+      this.#letGo();
+      const checked = await this.#checked();
+      const desired = checked?.desired ?? NOTHING;
+      await this.#bring(
+        desired,
+        desired.instruments.map((i) => i.name),
+      );
+      await this.#bring(
+        { ...desired, spans: [], taps: [] },
+        desired.instruments.map((i) => i.name),
+      );
+      await this.#parts.audit.append("sensor.down", "sensor", {});
+    });
+  }
+
+  /** Removes everything that this installation has on the host, data included. */
+  purge(): Promise<void> {
+    return this.#queue.run(async () => {
+      this.#letGo();
+      await this.#bring(NOTHING, []);
+      await this.#parts.host.teardown();
+    });
+  }
+
+  #letGo(): void {
+    this.#held = false;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** One look at the host, and what it takes to bring it to the accepted site. */
+  async #pass(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    let delayMs = INTERVAL_MS;
+    try {
+      delayMs = await this.#holdOnce();
+    } catch (error) {
+      this.feed.publishProblem(problemOf("host", error));
+    }
+    if (this.#held) this.#timer = setTimeout(() => this.wake(), delayMs);
+  }
+
+  async #holdOnce(): Promise<number> {
+    const { host, sites, state, nowMs } = this.#parts;
+    const site = await sites.accepted();
+    const checked = await this.#checked();
+    const taps = checked?.desired.taps ?? [];
+    const before = await host.observe(taps);
+    await this.#noteEnds(before);
+    const held = state.crashes(nowMs()).filter((c) => c.nextStartMs > nowMs());
+    const steps = planSteps({
+      desired: checked?.desired ?? NOTHING,
+      observed: before,
+      stopped: state.stopped,
+      held: held.map((c) => c.instrument),
+    }).filter((step) => site !== null || step.kind !== "volume.remove");
+
+    const failures = await executeAll(
+      steps,
+      host.executors,
+      { siteDir: site?.dir ?? "/nonexistent" },
+      (step, failure) => this.#note(step, failure),
+    );
+    for (const failure of failures) {
+      if (failure.step.kind === "instrument.start")
+        await state.recordEnd(failure.step.instrument, nowMs(), failure.message);
+    }
+    const after = steps.length > 0 ? await host.observe(taps) : before;
+    this.#running = new Set(after.instruments.filter((i) => i.state === "running").map((i) => i.name));
+    this.feed.publish({
+      site: site === null ? null : { version: site.version, text: site.text, files: [...site.files] },
+      stopped: [...state.stopped],
+      observed: after,
+      crashes: state.crashes(nowMs()).map((c) => ({
+        instrument: c.instrument,
+        count: c.count,
+        nextStart: c.nextStartMs > nowMs() ? new Date(c.nextStartMs).toISOString() : null,
+        reason: c.reason,
+      })),
+      problems: failures.map((f) => ({ target: f.step.target, code: f.code, message: f.message })),
+      lastSteps: [...steps],
+      pending: (checked?.instruments ?? []).flatMap(({ name, wider }) =>
+        wider.map((what) => ({ instrument: name, what })),
+      ),
+    });
+    const due = state
+      .crashes(nowMs())
+      .map((c) => c.nextStartMs - nowMs())
+      .filter((ms) => ms > 0);
+    if (steps.length > 0 && failures.length === 0) return SETTLE_MS;
+    return Math.max(50, Math.min(INTERVAL_MS, ...due));
+  }
+
+  async #noteEnds(observed: Observed): Promise<void> {
+    const { state, audit, nowMs } = this.#parts;
+    for (const { name, state: now, deviations } of observed.instruments) {
+      if (this.#running.has(name) && now !== "running") {
+        await state.recordEnd(name, nowMs(), `its container is ${now}`);
+        await audit.append("instrument.ended", name, { state: now });
+      }
+      // Audited once for each finding, not at each look.
+      const finding = deviations.join("; ");
+      if (finding !== "" && this.#known.get(name) !== finding)
+        await audit.append("containment.differs", name, { finding });
+      this.#known.set(name, finding);
+    }
+  }
+
+  /** The accepted site as the core reads it; null before the first apply. */
+  async #checked(): Promise<CheckedSite | null> {
+    const { sites, accepted, readCatalogue } = this.#parts;
+    const site = await sites.accepted();
+    if (site === null) return null;
+    const checked = checkedSite({
+      text: site.text,
+      file: SITE_FILE,
+      catalogue: await readCatalogue(),
+      accepted: await accepted.read(),
+      files: site.files,
+    });
+    if ("faults" in checked)
+      throw new WardenError(
+        "site-unreadable",
+        checked.faults[0]?.message ?? "the accepted site does not parse",
+      );
+    return checked;
+  }
+
+  /** Steps toward `desired` outside of a pass; throws for the first that fails. */
+  async #bring(desired: Desired, stopped: readonly Name[]): Promise<void> {
+    const observed = await this.#parts.host.observe(desired.taps);
+    for (const step of planSteps({ desired, observed, stopped, held: [] }))
+      await this.#mustDo(step, { siteDir: "/nonexistent" });
+  }
+
+  #order(instrument: Name, verb: string, act: (site: StoredSite) => Promise<void>): Promise<void> {
+    return this.#queue.run(async () => {
+      this.#requireHolding();
+      const site = await this.#parts.sites.accepted();
+      const checked = await this.#checked();
+      if (site === null || checked?.instruments.some((i) => i.name === instrument) !== true) {
+        throw new WardenError("unknown-instrument", `no instrument ${instrument} in the site`);
+      }
+      await this.#parts.audit.append(`instrument.${verb}`, instrument, {});
+      await act(site);
+      this.#running.delete(instrument);
+      await this.#pass();
+    });
+  }
+
+  async #mustDo(step: Step, context: StepContext): Promise<void> {
+    const failure = await this.#take(step, context);
+    if (failure !== null)
+      throw new WardenError("step-failed", `${step.kind} ${step.target}: ${failure.message}`, {
+        fields: { code: failure.code },
+      });
+  }
+
+  async #take(step: Step, context: StepContext): Promise<StepFailure | null> {
+    const failure = await executeStep(step, this.#parts.host.executors, context);
+    await this.#note(step, failure);
+    return failure;
+  }
+
+  async #note(step: Step, failure: StepFailure | null): Promise<void> {
+    const detail =
+      failure === null
+        ? { why: step.why }
+        : { why: step.why, code: failure.code, message: failure.message.slice(0, 500) };
+    await this.#parts.audit.append(failure === null ? step.kind : `${step.kind}.failed`, step.target, detail);
+  }
+
+  #requireHolding(): void {
+    if (!this.#held)
+      throw new WardenError("sensor-down", "the sensor was taken down; start it again with `bulkhead up`");
+  }
+
+  /** Counters of the accepted site's taps, read now. */
+  async counters(): Promise<readonly TapCounters[]> {
+    const checked = await this.#checked();
+    return this.#parts.host.counters(checked?.desired.taps ?? []);
+  }
+
+  get state(): WardenState {
+    return this.feed.current;
+  }
+}
+
+function problemOf(target: string, error: unknown): WardenState["problems"][number] {
+  const code = error instanceof WardenError ? error.code : "unexpected-error";
+  return { target, code, message: error instanceof Error ? error.message : String(error) };
+}

@@ -1,0 +1,56 @@
+/**
+ * What the holder needs of the host: ports that it owns. The real ones are engine/, datapath/,
+ * volumes/ and inbox/; tests of the holder give an in-memory host.
+ */
+import type { DesiredTap } from "@bulkhead/core";
+import type { Catalogue, Observed, Step, StepKind, TapCounters } from "@bulkhead/schema";
+import type { AcceptedPackages } from "../site/catalogue-store.ts";
+import type { SiteStore } from "../site/site-store.ts";
+import type { HoldState } from "./hold-state.ts";
+
+/** What the site is called in faults and in `explain`. */
+export const SITE_FILE = "site.yaml";
+
+/** Where the files lie that a step may take from the site. */
+export interface StepContext {
+  readonly siteDir: string;
+}
+
+export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
+
+/** One executor for each kind of step: a missing one does not compile. Each is idempotent and unwinds by itself. */
+export type Executors = {
+  readonly [K in StepKind]: (step: StepOf<K>, context: StepContext) => Promise<void>;
+};
+
+export interface Host {
+  readonly executors: Executors;
+  /** `taps`: those whose filters may be in force; the kernel holds only their digests. */
+  observe(taps: readonly DesiredTap[]): Promise<Observed>;
+  /** Reads the taps' counters from outside the instruments. */
+  counters(taps: readonly DesiredTap[]): Promise<readonly TapCounters[]>;
+  /** The compiler's objection to a capture filter; null where it takes it. */
+  rejectFilter(expression: string): Promise<string | null>;
+  /** Removes what instruments share: the runtime's project and pool, and claims. */
+  teardown(): Promise<void>;
+}
+
+/** One entry of the audit log. */
+export interface Audit {
+  append(
+    kind: string,
+    subject: string,
+    detail: Readonly<Record<string, string | number | boolean>>,
+  ): Promise<void>;
+}
+
+/** All that the holder works with. */
+export interface HolderParts {
+  readonly host: Host;
+  readonly sites: SiteStore;
+  readonly accepted: AcceptedPackages;
+  readonly state: HoldState;
+  readonly audit: Audit;
+  readonly readCatalogue: () => Promise<Catalogue>;
+  readonly nowMs: () => number;
+}
