@@ -1,0 +1,186 @@
+/**
+ * The capture datapath of one installation: all of it that the kernel holds, and the steps that change it.
+ *
+ * Invariants: kernel objects are the only state (beside the last counts of wires, which soften a loss and nothing
+ * else); every step is idempotent, completes what is missing, and unwinds what it began if it fails. Calls that
+ * change one engine are not to run at the same time. What should exist is decided elsewhere.
+ */
+import type { TapCounters } from "@bulkhead/schema";
+import type { Commands } from "../commands.ts";
+import { observeCounters } from "./counters.ts";
+import type { SpanCounters } from "./counters.ts";
+import {
+  engineNamespace,
+  engineNamespacePath,
+  ensureEngineNamespace,
+  observeEngines,
+  removeEngineNamespace,
+} from "./engine-namespace.ts";
+import { checkFilter } from "./filter.ts";
+import type { FilterCheck } from "./filter.ts";
+import type { MirrorSpec } from "./mirror.ts";
+import { mirrorState, removeMirror, removeOtherMirrors, setMirror } from "./mirror.ts";
+import { hostNamespace, observeLinks } from "./namespace.ts";
+import type { TapId } from "./naming.ts";
+import { checkedName, parseWireTag, spanDeviceName } from "./naming.ts";
+import { observeSpans, releaseAllSpans, releaseSpan, takeSpan } from "./span.ts";
+import type { SpanId, SpanState } from "./span.ts";
+import { observeFilters, observeMirred, shortDigest } from "./traffic-control.ts";
+import { connectWire, disconnectWire, observeWires } from "./wire.ts";
+import { observeWireCounts } from "./wire-counts.ts";
+import type { CarriedCounts, WireCounts } from "./wire-counts.ts";
+
+/** What the caller knows and the kernel does not. */
+export interface Known {
+  /** Host pid of each running instrument's init. */
+  readonly pids: ReadonlyMap<string, number>;
+  /** The taps of the site: expressions that may be in force. The kernel holds digests of them only. */
+  readonly taps: readonly (TapId & { readonly filter: string })[];
+}
+
+/** A tap as the kernel has it. */
+export interface TapState extends TapId {
+  readonly wire: "connected" | "broken" | "none";
+  /** The expression in force, if its bytecode is intact, copies go to the present wire, and the caller knows it. */
+  readonly filter: string | null;
+}
+
+/** All that the kernel holds of an installation's datapath. What does not exist has no entry. */
+export interface DatapathState {
+  /** Devices in the host's own namespace. */
+  readonly devices: readonly string[];
+  readonly engines: readonly string[];
+  readonly spans: readonly SpanState[];
+  readonly taps: readonly TapState[];
+}
+
+/** What was counted. */
+export interface DatapathCounters {
+  readonly taps: readonly TapCounters[];
+  readonly spans: readonly SpanCounters[];
+}
+
+/** Steps throw WardenError; each function that does the work names its codes. */
+export interface Datapath {
+  /** For `lxc.namespace.share.net` of the engine's container. */
+  enginePath(engine: string): string;
+  observe(known: Known): Promise<DatapathState>;
+  counters(known: Known): Promise<DatapathCounters>;
+  checkFilter(expression: string): Promise<FilterCheck>;
+  createEngine(engine: string): Promise<void>;
+  /** Gives the engine's spans back first; its wires and mirrors go with it. */
+  removeEngine(engine: string): Promise<void>;
+  takeSpan(span: SpanId): Promise<void>;
+  releaseSpan(span: SpanId): Promise<void>;
+  connectWire(tap: TapId & { readonly pid: number }): Promise<void>;
+  disconnectWire(tap: TapId): Promise<void>;
+  setMirror(mirror: MirrorSpec): Promise<void>;
+  removeMirror(tap: TapId): Promise<void>;
+  /** Removes mirrors whose instrument is none of these: left by one that went away together with its wire. */
+  removeOtherMirrors(engine: string, instruments: readonly string[]): Promise<void>;
+}
+
+/** How to make the datapath of an installation. */
+export interface DatapathOptions {
+  readonly commands: Commands;
+  readonly slug: string;
+  /** Runs the filter compiler: an unprivileged uid that owns nothing. `nobody` by default. */
+  readonly compilerUid?: number;
+}
+
+/** The datapath in the running kernel. */
+export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: DatapathOptions): Datapath {
+  checkedName(slug);
+  const lastCounts = new Map<string, CarriedCounts>();
+  const countsOf = (tap: TapId) => lastCounts.get(keyOf(tap)) ?? { dropped: 0, guarded: 0 };
+  const remember = ({ dropped, guarded, ...tap }: WireCounts) => {
+    lastCounts.set(keyOf(tap), { dropped, guarded });
+  };
+  const rememberWires = async (engine: string) => {
+    const namespace = engineNamespace(commands, slug, engine);
+    const wires = await observeWireCounts(namespace, slug, await observeLinks(namespace));
+    wires.forEach(remember);
+  };
+
+  return {
+    enginePath: (engine) => engineNamespacePath(slug, engine),
+    observe: (known) => observe(commands, slug, known),
+    async counters(known) {
+      const found = [];
+      for (const engine of await observeEngines(commands, slug)) {
+        const instruments = known.taps.flatMap((tap) => (tap.engine === engine ? [tap.instrument] : []));
+        found.push(await observeCounters(commands, slug, engine, instruments, known.pids, countsOf));
+      }
+      found.flatMap(({ wires }) => wires).forEach(remember);
+      return {
+        taps: found.flatMap(({ taps }) => taps),
+        spans: found.flatMap(({ spans }) => spans),
+      };
+    },
+    checkFilter: (expression) => checkFilter(commands, expression),
+    createEngine: (engine) => ensureEngineNamespace(commands, slug, engine),
+    async removeEngine(engine) {
+      if (!(await observeEngines(commands, slug)).includes(engine)) return;
+      await releaseAllSpans(commands, slug, engine);
+      for (const link of await observeLinks(engineNamespace(commands, slug, engine))) {
+        const tag = parseWireTag(slug, link.ifalias);
+        // The container may live on in the namespace: a wire does not go by itself then.
+        if (tag !== null) await disconnectWire(commands, slug, tag);
+      }
+      await removeEngineNamespace(commands, slug, engine);
+    },
+    takeSpan: (span) => takeSpan(commands, slug, span),
+    releaseSpan: (span) => releaseSpan(commands, slug, span),
+    async connectWire(tap) {
+      await rememberWires(tap.engine);
+      await connectWire(commands, slug, tap, countsOf(tap));
+    },
+    async disconnectWire(tap) {
+      await rememberWires(tap.engine);
+      await disconnectWire(commands, slug, tap);
+    },
+    setMirror: (mirror) => setMirror(commands, slug, mirror, compilerUid),
+    async removeMirror(tap) {
+      await removeMirror(commands, slug, tap);
+      lastCounts.delete(keyOf(tap));
+    },
+    removeOtherMirrors: (engine, instruments) => removeOtherMirrors(commands, slug, engine, instruments),
+  };
+}
+
+async function observe(commands: Commands, slug: string, known: Known): Promise<DatapathState> {
+  const engines = await observeEngines(commands, slug);
+  const devices = (await observeLinks(hostNamespace(commands))).map(({ ifname }) => ifname);
+  const spans: SpanState[] = [];
+  const taps: TapState[] = [];
+  for (const engine of engines) {
+    const namespace = engineNamespace(commands, slug, engine);
+    const found = await observeSpans(namespace, slug);
+    const wires = await observeWires(commands, slug, engine, known.pids);
+    const actions = await observeMirred(namespace);
+    const filters = [];
+    for (const span of found) {
+      filters.push(...(await observeFilters(namespace, spanDeviceName(span.interface), "ingress")));
+    }
+    const wanted = known.taps.filter((tap) => tap.engine === engine).map((tap) => tap.instrument);
+    for (const instrument of new Set([...wires.map((wire) => wire.instrument), ...wanted])) {
+      const tap = { engine, instrument };
+      const wire = wires.find((each) => each.instrument === instrument)?.wire ?? "none";
+      const mirror = mirrorState(slug, tap, actions, filters);
+      if (wire === "none" && mirror === null) continue;
+      const expression = known.taps.find(
+        (each) =>
+          each.engine === engine &&
+          each.instrument === instrument &&
+          shortDigest(each.filter) === mirror?.cookie.expression,
+      );
+      taps.push({ ...tap, wire, filter: mirror?.intact ? (expression?.filter ?? null) : null });
+    }
+    spans.push(...found);
+  }
+  return { devices, engines, spans, taps };
+}
+
+function keyOf(tap: TapId): string {
+  return `${tap.engine}/${tap.instrument}`;
+}

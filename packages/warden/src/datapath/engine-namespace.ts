@@ -1,0 +1,132 @@
+/**
+ * The network namespace of a capture engine: made, recognised and removed by warden, joined by the engine's container.
+ *
+ * Invariants: it belongs to the host's user namespace, so nothing inside the container can change it; it outlives the
+ * container; IPv6 is off in it before a device arrives; the alias of its `lo` says whose it is, and a namespace that
+ * somebody else made under the same name is left alone. It holds the counters of the span, which outlive the span's
+ * device. Spans and wires are not made here.
+ */
+import { readdir, statfs } from "node:fs/promises";
+import type { Commands } from "../commands.ts";
+import { WardenError } from "../error.ts";
+import { disableIpv6, hasFlags, namespaceAt, observeLink, observeLinks } from "./namespace.ts";
+import type { Link, NetworkNamespace } from "./namespace.ts";
+import { engineNamespaceName, engineTag, parseEngineTag } from "./naming.ts";
+import { ensureSpanCounters } from "./span-counters.ts";
+
+/** Where `ip netns` keeps names; the engine's container joins by this path (raw.lxc `lxc.namespace.share.net`). */
+export function engineNamespacePath(slug: string, engine: string): string {
+  return `${directory}/${engineNamespaceName(slug, engine)}`;
+}
+
+/** A handle on an engine's namespace; it need not exist. */
+export function engineNamespace(commands: Commands, slug: string, engine: string): NetworkNamespace {
+  return namespaceAt(commands, engineNamespacePath(slug, engine));
+}
+
+/**
+ * Makes the namespace or completes what is missing in it. Idempotent.
+ *
+ * @throws WardenError `datapath-namespace-foreign` if somebody else's namespace has the name
+ */
+export async function ensureEngineNamespace(commands: Commands, slug: string, engine: string): Promise<void> {
+  const name = engineNamespaceName(slug, engine);
+  const namespace = engineNamespace(commands, slug, engine);
+  await using undo = new AsyncDisposableStack();
+  switch (await nameState(name)) {
+    case "stale":
+      // The name's file without a namespace behind it: left by a crash in the middle of `ip netns add`.
+      await commands.run(["ip", "netns", "del", name]);
+      break;
+    case "namespace":
+      await refuseForeign(namespace, slug, engine);
+      break;
+    case "absent":
+      break;
+  }
+  if ((await nameState(name)) === "absent") {
+    await commands.run(["ip", "netns", "add", name]);
+    undo.defer(async () => {
+      await commands.run(["ip", "netns", "del", name]);
+    });
+  }
+  await namespace.run(["ip", "link", "set", "dev", "lo", "alias", engineTag(slug, engine)]);
+  await disableIpv6(namespace);
+  // Filters are compiled against `lo`, and the engine's own process may want it. It leads nowhere.
+  await namespace.run(["ip", "link", "set", "dev", "lo", "up"]);
+  await ensureSpanCounters(namespace);
+  undo.move();
+}
+
+/**
+ * Removes the name; the namespace itself goes with the last process in it. Spans must have been given back before:
+ * a virtual device would be destroyed with the namespace. Idempotent; one that is not ours is left alone.
+ */
+export async function removeEngineNamespace(commands: Commands, slug: string, engine: string): Promise<void> {
+  const name = engineNamespaceName(slug, engine);
+  const state = await nameState(name);
+  if (state === "absent") return;
+  if (state === "namespace") await refuseForeign(engineNamespace(commands, slug, engine), slug, engine);
+  await commands.run(["ip", "netns", "del", name]);
+}
+
+/** Names of the installation's engines whose namespaces exist. */
+export async function observeEngines(commands: Commands, slug: string): Promise<readonly string[]> {
+  const candidates = (await listNames()).filter((name) => name.startsWith(`${slug}-`));
+  const engines: string[] = [];
+  for (const name of candidates) {
+    if ((await nameState(name)) !== "namespace") continue;
+    const lo = await observeLink(namespaceAt(commands, `${directory}/${name}`), "lo");
+    const engine = parseEngineTag(slug, lo?.ifalias);
+    if (engine !== null && engineNamespaceName(slug, engine) === name) engines.push(engine);
+  }
+  return engines;
+}
+
+/** Every device in every namespace that has a name on this host, whoever made it. */
+export async function observeNamedLinks(commands: Commands): Promise<readonly Link[]> {
+  const links: Link[] = [];
+  for (const name of await listNames()) {
+    if ((await nameState(name)) !== "namespace") continue;
+    try {
+      links.push(...(await observeLinks(namespaceAt(commands, `${directory}/${name}`))));
+    } catch (error) {
+      // Others' namespaces come and go.
+      if ((await nameState(name)) === "namespace") throw error;
+    }
+  }
+  return links;
+}
+
+const directory = "/run/netns";
+/** `f_type` of a namespace's file (include/uapi/linux/magic.h). */
+const NSFS_MAGIC = 0x6e736673;
+
+async function listNames(): Promise<readonly string[]> {
+  const names = await readdir(directory).catch(absentAs([]));
+  return names.toSorted((a, b) => a.localeCompare(b));
+}
+
+async function nameState(name: string): Promise<"absent" | "stale" | "namespace"> {
+  const found = await statfs(`${directory}/${name}`).catch(absentAs(null));
+  if (found === null) return "absent";
+  return found.type === NSFS_MAGIC ? "namespace" : "stale";
+}
+
+/** A namespace without any tag is taken over only if nothing in it is up: ours, interrupted before its tag. */
+async function refuseForeign(namespace: NetworkNamespace, slug: string, engine: string): Promise<void> {
+  const links = await observeLinks(namespace);
+  const tag = links.find(({ ifname }) => ifname === "lo")?.ifalias;
+  if (parseEngineTag(slug, tag) === engine) return;
+  if (tag === undefined && !links.some((link) => hasFlags(link, "UP"))) return;
+  throw new WardenError("datapath-namespace-foreign", `${namespace.path} was not made by this installation`, {
+    fields: { path: namespace.path, tag: tag ?? null },
+  });
+}
+
+function absentAs<T>(value: T): (error: NodeJS.ErrnoException) => T {
+  return (error) => {
+    if (error.code === "ENOENT") return value;
+    throw error;
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * Where the parts of one container lie on the host.
+ *
+ * Invariants: pure; all paths are absolute and derive from the installation's layout and validated names.
+ */
+import { join } from "node:path";
+import { type InstallationLayout, type InstrumentSpec, Name } from "@bulkhead/schema";
+
+export interface ProfilePaths {
+  /** Storage pool of the runtime that holds the root file system. */
+  readonly pool: string;
+  /** Shared Node, seen at /opt/node. */
+  readonly nodeDir: string;
+  /** Holds bus.sock and ui.sock; seen at /run/bulkhead. */
+  readonly socketsDir: string;
+  /** Seen at /inbox. */
+  readonly inboxDir: string;
+  /** The mount table that `fstab` must be written to before the start. */
+  readonly mountTableFile: string;
+  /** The namespace that a capture engine joins; unused by the others. */
+  readonly netnsFile: string;
+  /** By volume id: the directory seen at /data/<id>. */
+  readonly volumeDirs: Readonly<Record<string, string>>;
+}
+
+/** @param volumeDir where a volume's data directory is, by its id */
+export function profilePaths(
+  layout: InstallationLayout,
+  spec: InstrumentSpec,
+  volumeDir: (id: string) => string,
+): ProfilePaths {
+  return {
+    pool: layout.slug,
+    nodeDir: layout.nodeDir,
+    socketsDir: join(layout.socketsDir, spec.name),
+    inboxDir: join(layout.inboxDir, spec.name),
+    mountTableFile: mountTableFile(layout, spec.name),
+    netnsFile: `/run/netns/${layout.slug}-${spec.name}`,
+    volumeDirs: Object.fromEntries(spec.volumes.map(({ id }) => [id, volumeDir(id)])),
+  };
+}
+
+/** Below libDir, which others may pass through: the runtime reads it as the container's root, an unprivileged user. */
+export function mountTableFile(layout: InstallationLayout, instrument: string): string {
+  return join(layout.libDir, "mount-tables", Name.parse(instrument));
+}

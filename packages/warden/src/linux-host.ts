@@ -1,0 +1,119 @@
+/**
+ * The real host: each step's executor, and what is observed, from the container runtime, the
+ * kernel's datapath, the volumes and the inboxes. It decides nothing.
+ */
+import { join } from "node:path";
+import type { InstallationLayout, Settings } from "@bulkhead/schema";
+import { HOST_LAYOUT } from "@bulkhead/schema";
+import type { Commands } from "./commands.ts";
+import { kernelDatapath, type Known } from "./datapath/datapath.ts";
+import { observeForeignSpans } from "./datapath/foreign-spans.ts";
+import { observeHostFacts } from "./engine/host-facts.ts";
+import { idmapClaims } from "./engine/idmap-claims.ts";
+import { images } from "./engine/images.ts";
+import { instances } from "./engine/instances.ts";
+import { hostKernelView } from "./engine/kernel-view.ts";
+import type { RuntimeClient } from "./engine/runtime-client.ts";
+import { removeRuntimeHome } from "./engine/runtime-home.ts";
+import { WardenError } from "./error.ts";
+import type { Host } from "./hold/ports.ts";
+import { inboxes } from "./inbox/inbox.ts";
+import { imageVolumes } from "./volumes/image-volumes.ts";
+
+export interface LinuxHostParts {
+  readonly client: RuntimeClient;
+  readonly layout: InstallationLayout;
+  readonly settings: Settings;
+  readonly commands: Commands;
+}
+
+export async function linuxHost({ client, layout, settings, commands }: LinuxHostParts): Promise<Host> {
+  const datapath = kernelDatapath({ commands, slug: layout.slug });
+  const volumes = imageVolumes(layout, commands);
+  const inbox = inboxes(layout);
+  const catalogueImages = images(client, layout);
+  const idmaps = idmapClaims({
+    installation: layout.name,
+    claimsDir: HOST_LAYOUT.idmapDir,
+    recordsDir: join(layout.wardenDir, "idmap"),
+  });
+  const containers = instances({
+    client,
+    layout,
+    settings,
+    host: await observeHostFacts(),
+    idmaps,
+    volumes,
+    inboxes: inbox,
+    kernel: hostKernelView(),
+    commands,
+  });
+
+  const running = async (): Promise<ReadonlyMap<string, number>> =>
+    new Map((await containers.observe()).flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]])));
+  const pidOf = async (instrument: string): Promise<number> => {
+    const pid = (await running()).get(instrument);
+    if (pid !== undefined) return pid;
+    throw new WardenError("instrument-not-running", `${instrument} does not run, so it cannot get a wire`);
+  };
+
+  return {
+    executors: {
+      "image.import": (step) => catalogueImages.importImage(step.package, step.digest),
+      "image.remove": (step) => catalogueImages.removeImage(step.digest),
+      "engine.create": (step) => datapath.createEngine(step.engine),
+      "engine.remove": (step) => datapath.removeEngine(step.engine),
+      "span.take": (step) => datapath.takeSpan(step),
+      "span.release": (step) => datapath.releaseSpan(step),
+      "volume.create": ({ instrument, id, volume: kind, sizeBytes }) =>
+        volumes.create({ instrument, id, kind, sizeBytes }),
+      "volume.grow": (step) => volumes.grow(step, step.sizeBytes),
+      "volume.remove": (step) => volumes.remove(step),
+      "inbox.put": (step, { siteDir }) => inbox.put({ ...step, siteDir }),
+      "instrument.create": (step) => containers.create(step.spec, step.specDigest),
+      "inbox.remove": (step) => inbox.remove(step.instrument),
+      "instrument.remove": (step) => containers.remove(step.instrument),
+      "instrument.start": (step) => containers.start(step.instrument),
+      "instrument.stop": (step) => containers.stop(step.instrument),
+      "wire.connect": async ({ engine, instrument }) =>
+        datapath.connectWire({ engine, instrument, pid: await pidOf(instrument) }),
+      "wire.disconnect": (step) => datapath.disconnectWire(step),
+      "mirror.set": (step) => datapath.setMirror(step),
+      "mirror.remove": (step) => datapath.removeMirror(step),
+    },
+
+    async observe(taps) {
+      const found = await containers.observe();
+      const known: Known = {
+        taps,
+        pids: new Map(found.flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]]))),
+      };
+      const kernel = await datapath.observe(known);
+      const foreign = await observeForeignSpans(commands, layout.slug);
+      return {
+        devices: [...kernel.devices],
+        claimedDevices: foreign.map(({ device, slug }) => ({ device, installation: slug })),
+        images: [...(await catalogueImages.observeImages())],
+        engines: [...kernel.engines],
+        spans: [...kernel.spans],
+        taps: [...kernel.taps],
+        volumes: [...(await volumes.observe())],
+        instruments: [...found],
+        inboxes: [...(await inbox.observe())],
+      };
+    },
+
+    async counters(taps) {
+      return (await datapath.counters({ taps, pids: await running() })).taps;
+    },
+
+    async rejectFilter(expression) {
+      const check = await datapath.checkFilter(expression);
+      return check.outcome === "accepted" ? null : check.message;
+    },
+
+    async teardown() {
+      await removeRuntimeHome(client, layout);
+    },
+  };
+}

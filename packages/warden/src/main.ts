@@ -1,0 +1,94 @@
+/**
+ * warden: the only root process of an installation. Reads the root-owned site, holds the host to
+ * it, and answers its two Unix sockets. It opens no network socket.
+ *
+ * It waits for the container runtime as long as that is away, and ends on SIGTERM with everything
+ * left running: containers and datapath need no process of ours to go on.
+ */
+import { mkdir, readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { DEFAULT_INSTALLATION, InstallationName, installationLayout, Settings } from "@bulkhead/schema";
+import { serveWarden } from "./api/server.ts";
+import { AuditLog } from "./audit-log.ts";
+import { hostCommands } from "./commands.ts";
+import { openRuntimeClient, type RuntimeClient } from "./engine/runtime-client.ts";
+import { ensureRuntimeHome } from "./engine/runtime-home.ts";
+import { WardenError } from "./error.ts";
+import { HoldState } from "./hold/hold-state.ts";
+import { Holder } from "./hold/holder.ts";
+import { linuxHost } from "./linux-host.ts";
+import { AcceptedPackages, readCatalogue } from "./site/catalogue-store.ts";
+import { SiteStore } from "./site/site-store.ts";
+
+const RETRY_MS = 1_000;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { installation: { type: "string", default: DEFAULT_INSTALLATION } },
+  });
+  const layout = installationLayout(InstallationName.parse(values.installation));
+  if (process.getuid?.() !== 0) throw new WardenError("warden-not-root", "warden runs as root");
+  const settings = Settings.parse(JSON.parse(await readFile(layout.settingsFile, "utf8")));
+  const stopping = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stopping.abort());
+  const { signal } = stopping;
+
+  await mkdir(layout.wardenDir, { recursive: true, mode: 0o700 });
+  const client = await waitForRuntime(settings.runtime.socket, layout.slug, signal);
+  if (client === null) return;
+  await ensureRuntimeHome(client, layout);
+  const audit = new AuditLog(layout);
+  const host = await linuxHost({ client, layout, settings, commands: hostCommands() });
+  const holder = new Holder({
+    host,
+    sites: new SiteStore(layout),
+    accepted: new AcceptedPackages(layout),
+    state: await HoldState.open(layout),
+    audit: audit.writer("warden"),
+    readCatalogue: () => readCatalogue(layout),
+    nowMs: () => Date.now(),
+  });
+  const close = await serveWarden({ holder, host, audit }, layout, settings.gid);
+  holder.start(signal);
+  log("holding", { installation: layout.name });
+  // An event is a hint to look: instruments that end are seen at once and not at the next tick.
+  for await (const event of client.events(signal)) {
+    if (event.kind !== "operation") holder.wake();
+  }
+  await close();
+}
+
+/** Null when told to stop first. */
+async function waitForRuntime(
+  socket: string,
+  project: string,
+  signal: AbortSignal,
+): Promise<RuntimeClient | null> {
+  let said = "";
+  while (!signal.aborted) {
+    try {
+      return await openRuntimeClient(socket, project, signal);
+    } catch (error) {
+      if (!(error instanceof WardenError)) throw error;
+      // Once for each reason, not once a second.
+      if (said !== error.code)
+        log("waiting for the container runtime", { code: error.code, message: error.message });
+      said = error.code;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+  return null;
+}
+
+function log(message: string, fields: Readonly<Record<string, string>>): void {
+  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), message, ...fields })}\n`);
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    const code = error instanceof WardenError ? error.code : "unexpected-error";
+    log("warden ended", { code, message: error instanceof Error ? error.message : String(error) });
+    process.exit(1);
+  },
+);

@@ -1,0 +1,95 @@
+/**
+ * The file under a volume: reserved, formatted, grown.
+ *
+ * Invariants: a file is reserved whole, so that the host cannot run out of space under an instrument; it gets its name
+ * when it is formatted; it never shrinks. A file system that is smaller than its file is made to fill it before the
+ * next mount, because growing a mounted one needs a right (CAP_SYS_RESOURCE) that not every host's root has.
+ */
+import { mkdir, open, rename, rm, stat, truncate } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Commands } from "../commands.ts";
+import { isWardenError } from "../error.ts";
+import { loopDevicesOf } from "./loop-devices.ts";
+import { coded } from "./volume-error.ts";
+import type { NewVolume, VolumeRef } from "./volume-store.ts";
+
+/** Formatting and checking of some hundred gigabytes on a slow disk. */
+const slow = { timeoutMs: 600_000 } as const;
+
+/** @throws WardenError `volume-no-space`, `volume-create-failed` */
+export async function makeImage(file: string, volume: NewVolume, commands: Commands): Promise<void> {
+  const beside = `${file}.new`;
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  await rm(beside, { force: true });
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => rm(beside, { force: true }));
+  await coded("volume-create-failed", volume, async () => {
+    await reserve(beside, volume.sizeBytes, commands);
+    const options = ["-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];
+    await commands.run(["mkfs.ext4", ...options, "--", beside], slow);
+    // mkfs zeroes its journal by punching holes where the file system below knows no better way.
+    await reserve(beside, volume.sizeBytes, commands);
+  });
+  await rename(beside, file);
+}
+
+/** @throws WardenError `volume-no-space` (the file is as before), `volume-grow-failed` */
+export async function growImage(
+  file: string,
+  ref: VolumeRef,
+  sizeBytes: number,
+  commands: Commands,
+): Promise<void> {
+  const { size: beforeBytes } = await stat(file);
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => truncate(file, beforeBytes));
+  await coded("volume-grow-failed", ref, async () => {
+    await reserve(file, sizeBytes, commands);
+    const [device] = await loopDevicesOf(file);
+    if (device === undefined) return;
+    await commands.run(["losetup", "-c", device]);
+    try {
+      await commands.run(["resize2fs", device], slow);
+    } catch (error) {
+      // Then the next mount does it.
+      if (!isWardenError(error) || !/Permission denied to resize/.test(error.message)) throw error;
+    }
+  });
+  undo.move();
+}
+
+/**
+ * Before a mount: makes the file system as large as its file, if it is not.
+ * @throws WardenError `volume-grow-failed`
+ */
+export async function fillImage(file: string, ref: VolumeRef, commands: Commands): Promise<void> {
+  // In use by a mount in another namespace: a check under it would be a second writer.
+  if ((await loopDevicesOf(file)).length > 0) return;
+  const { sizeBytes, blockBytes } = await readSuperblock(file);
+  if (sizeBytes + blockBytes > (await stat(file)).size) return;
+  await coded("volume-grow-failed", ref, async () => {
+    try {
+      await commands.run(["e2fsck", "-f", "-p", file], slow);
+    } catch (error) {
+      // Exit code 1: it repaired something, and all is well now (e2fsck(8)).
+      if (!isWardenError(error) || error.fields["exitCode"] !== 1) throw error;
+    }
+    await commands.run(["resize2fs", file], slow);
+  });
+}
+
+async function reserve(file: string, sizeBytes: number, commands: Commands): Promise<void> {
+  await commands.run(["fallocate", "-l", String(sizeBytes), "--", file], slow);
+}
+
+/** ext4's superblock lies at byte 1024, little endian: Documentation/filesystems/ext4/super.rst. */
+async function readSuperblock(
+  file: string,
+): Promise<{ readonly sizeBytes: number; readonly blockBytes: number }> {
+  await using handle = await open(file, "r");
+  const block = Buffer.alloc(1024);
+  await handle.read(block, 0, block.length, 1024);
+  const blockBytes = 1024 << block.readUInt32LE(0x18);
+  const blocks = block.readUInt32LE(0x4) + block.readUInt32LE(0x150) * 2 ** 32;
+  return { sizeBytes: blocks * blockBytes, blockBytes };
+}

@@ -1,0 +1,57 @@
+/**
+ * The port for instruments' storage: what the platform needs of a volume, whatever it is made of.
+ *
+ * Invariants: a volume's size is its quota and nobody else's loss; a persistent volume keeps its data until it is
+ * removed; a transient one is new at each attach and gone at detach. Every method is idempotent. How data is kept
+ * (plain, encrypted, sliced) is the implementation's own; so far there is image-volumes.ts.
+ */
+import type { Observed } from "@bulkhead/schema";
+
+export interface VolumeRef {
+  readonly instrument: string;
+  /** Id of the storage need. */
+  readonly id: string;
+}
+
+export interface NewVolume extends VolumeRef {
+  readonly kind: "persistent" | "transient";
+  readonly sizeBytes: number;
+}
+
+/** Who owns the data directory, as ids of the host. */
+export interface VolumeOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface VolumeStore {
+  /** The directory that a container gets; there once the volume is attached. Pure. */
+  dataDir(volume: VolumeRef): string;
+  /**
+   * Makes a persistent volume, empty; one that exists is left alone. Nothing is left where it fails.
+   * @throws WardenError `volume-no-space`, `volume-kind-differs`
+   */
+  create(volume: NewVolume): Promise<void>;
+  /**
+   * Grows a volume, also while it is in use; where the host cannot grow a mounted file system, the space is reserved
+   * now and there for the instrument from the next attach on. A size that is not larger changes nothing.
+   * @throws WardenError `volume-no-space`, `volume-missing`
+   */
+  grow(volume: VolumeRef, sizeBytes: number): Promise<void>;
+  /**
+   * Makes the data directory available: a persistent volume is mounted, a transient one is made anew first.
+   * @throws WardenError `volume-missing`, `volume-no-space`, `volume-mount-failed`
+   */
+  attach(volume: NewVolume, owner: VolumeOwner): Promise<void>;
+  /**
+   * Takes it away from the host's own mounts; a transient volume is destroyed.
+   * @throws WardenError `volume-busy` where a process of the host uses it
+   */
+  detach(volume: VolumeRef): Promise<void>;
+  /**
+   * Destroys the volume and its data, once the kernel has let go.
+   * @throws WardenError `volume-busy` {holders}
+   */
+  remove(volume: VolumeRef): Promise<void>;
+  observe(): Promise<Observed["volumes"]>;
+}
