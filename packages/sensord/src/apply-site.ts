@@ -1,0 +1,72 @@
+/**
+ * Applies the site that root staged: warden does it; then the instruments whose configuration
+ * changed are given time to say what they think of it.
+ *
+ * An instrument that has not answered in time is reported as pending, not as a failure: delivery
+ * goes on.
+ */
+import type { ApplyReply, ApplyOutcome, Name } from "@bulkhead/schema";
+import { ProblemError } from "./api/problem.ts";
+import type { ConfigDelivery } from "./config-delivery.ts";
+import type { SiteKeeper } from "./site-keeper.ts";
+
+const FOLLOW_TIMEOUT_MS = 20_000;
+const ANSWER_TIMEOUT_MS = 20_000;
+
+export interface ApplySiteParts {
+  readonly warden: { apply(signal?: AbortSignal): Promise<ApplyOutcome> };
+  readonly keeper: Pick<SiteKeeper, "reached">;
+  readonly configs: Pick<ConfigDelivery, "versions" | "settled" | "state">;
+}
+
+/**
+ * Throws the problem `site-faults` (422, with `faults`), or warden's own code (409) where a step
+ * failed and was undone.
+ */
+export async function applySite(
+  { warden, keeper, configs }: ApplySiteParts,
+  signal: AbortSignal,
+): Promise<ApplyReply> {
+  const before = configs.versions();
+  // Not the caller's signal: what warden began is not to be given up by a closed terminal.
+  const outcome = await warden.apply();
+  if (outcome.outcome === "faults") {
+    throw new ProblemError("site-faults", "the site has faults; nothing was changed", {
+      extra: { faults: outcome.faults },
+    });
+  }
+  if (outcome.outcome === "failed") throw failure(outcome);
+  await keeper.reached(outcome.version, within(FOLLOW_TIMEOUT_MS, signal));
+  const changed = [...configs.versions()]
+    .filter(([instrument, version]) => before.get(instrument) !== version)
+    .map(([instrument]) => instrument);
+  await configs.settled(changed, within(ANSWER_TIMEOUT_MS, signal));
+  return {
+    version: outcome.version,
+    steps: outcome.plan.steps.length,
+    configs: changed.map((instrument) => answerOf(instrument, configs)),
+  };
+}
+
+function answerOf(instrument: Name, configs: Pick<ConfigDelivery, "state">): ApplyReply["configs"][number] {
+  const { outcome, faults } = configs.state(instrument);
+  return {
+    instrument,
+    outcome: outcome === "none" ? "pending" : outcome,
+    faults: [...faults],
+  };
+}
+
+function failure({ step, code, message }: Extract<ApplyOutcome, { outcome: "failed" }>): ProblemError {
+  const stable = /^[a-z0-9]+(-[a-z0-9]+)+$/.test(code);
+  const place = step === null ? "" : `${step.kind} ${step.target}: `;
+  return new ProblemError(
+    stable ? (code as `${string}-${string}`) : "apply-failed", // the pattern is the type
+    `${place}${message}`,
+    { status: 409, extra: { step } },
+  );
+}
+
+function within(timeoutMs: number, signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([AbortSignal.timeout(timeoutMs), signal]);
+}

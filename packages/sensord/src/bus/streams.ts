@@ -1,0 +1,167 @@
+/**
+ * Streams: what the broker keeps: a stream of events for each emitter, a short log for each
+ * instrument, a durable consumer for each events grant.
+ *
+ * Invariants: one emitter's stream is nobody else's, so that neither its message ids nor its
+ * volume touch another's; everything is idempotent; a consumer is there for as long as its grant,
+ * and goes before the permission does (a pull that waits would still be answered).
+ */
+import type { BusConsumer, BusPlan } from "@bulkhead/core";
+import { type Name, PLATFORM_NAME, subjects } from "@bulkhead/schema";
+import {
+  AckPolicy,
+  type ConsumerConfig,
+  DeliverPolicy,
+  DiscardPolicy,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
+import { SensordError } from "../error.ts";
+import type { GateLimits, StreamLimits } from "./limits.ts";
+
+export interface StreamSettings {
+  readonly streams: StreamLimits;
+  readonly gate: GateLimits;
+  /** What all streams together may take. */
+  readonly storeBytes: number;
+}
+
+type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, "name" | "subjects">;
+
+const MIB = 1024 * 1024;
+/** A log line is at most 4,000 characters. */
+const LOG_LINE_BYTES = 32 * 1024;
+const OURS = /^(EV|LOG)_/;
+
+/** Makes and updates streams. @throws SensordError `bus-stream-refused`. */
+export async function ensureStreams(
+  jsm: JetStreamManager,
+  plan: BusPlan,
+  settings: StreamSettings,
+): Promise<void> {
+  const there = new Map<string, StreamConfig>();
+  for await (const { config } of jsm.streams.list()) there.set(config.name, config);
+  for (const wanted of wantedStreams(plan, settings)) {
+    const former = there.get(wanted.name);
+    if (former !== undefined && isAsWanted(former, wanted)) continue;
+    try {
+      if (former === undefined) await jsm.streams.add(wanted);
+      else await jsm.streams.update(wanted.name, wanted);
+    } catch (cause) {
+      const message = `the broker refused the stream ${wanted.name}: ${String(cause)}`;
+      throw new SensordError("bus-stream-refused", message, { cause });
+    }
+  }
+}
+
+/** Removes the streams of instruments that are not in the plan. */
+export async function removeForeignStreams(jsm: JetStreamManager, plan: BusPlan): Promise<void> {
+  const wanted = new Set(streamNames(plan));
+  const foreign: string[] = [];
+  for await (const name of jsm.streams.names()) {
+    if (OURS.test(name) && !wanted.has(name)) foreign.push(name);
+  }
+  for (const name of foreign) await jsm.streams.delete(name);
+}
+
+/** Removes the consumers whose grant is no more. */
+export async function removeRevokedConsumers(jsm: JetStreamManager, plan: BusPlan): Promise<void> {
+  const granted = new Set(plan.consumers.map(({ stream, name }) => `${stream} ${name}`));
+  const revoked: { readonly stream: string; readonly name: string }[] = [];
+  for await (const { config } of jsm.streams.list()) {
+    if (!OURS.test(config.name)) continue;
+    for await (const consumer of jsm.consumers.list(config.name)) {
+      const durable = consumer.config.durable_name; // readers' own consumers have none
+      if (durable !== undefined && !granted.has(`${config.name} ${durable}`)) {
+        revoked.push({ stream: config.name, name: durable });
+      }
+    }
+  }
+  for (const { stream, name } of revoked) await jsm.consumers.delete(stream, name);
+}
+
+/** Makes and updates the consumers of all grants. @throws SensordError `bus-stream-refused`. */
+export async function ensureConsumers(
+  jsm: JetStreamManager,
+  plan: BusPlan,
+  limits: StreamLimits,
+): Promise<void> {
+  for (const consumer of plan.consumers) {
+    try {
+      // Adding one that is there updates it; its position stays.
+      await jsm.consumers.add(consumer.stream, consumerConfig(consumer, limits));
+    } catch (cause) {
+      const message = `the broker refused the consumer ${consumer.name} of ${consumer.stream}: ${String(cause)}`;
+      throw new SensordError("bus-stream-refused", message, { cause });
+    }
+  }
+}
+
+function streamNames(plan: BusPlan): readonly string[] {
+  return [
+    ...emitters(plan).map(subjects.stream),
+    ...plan.instruments.map(({ name }) => subjects.logStream(name)),
+  ];
+}
+
+function emitters(plan: BusPlan): readonly Name[] {
+  const names = plan.instruments.flatMap(({ name, emits }) => (emits.length > 0 ? [name] : []));
+  return [PLATFORM_NAME, ...names];
+}
+
+function wantedStreams(plan: BusPlan, settings: StreamSettings): readonly WantedStream[] {
+  const { streams, gate, storeBytes } = settings;
+  const logBytes = plan.instruments.length * streams.logBytes;
+  const shareBytes = Math.max(MIB, (0.9 * storeBytes - logBytes) / emitters(plan).length);
+  const common = {
+    retention: RetentionPolicy.Limits,
+    storage: StorageType.File,
+    discard: DiscardPolicy.Old,
+    num_replicas: 1,
+    // What is stored is taken away by age and size alone, never one by one.
+    deny_delete: true,
+    allow_rollup_hdrs: false,
+  } as const;
+  return [
+    ...emitters(plan).map((name) => ({
+      ...common,
+      name: subjects.stream(name),
+      subjects: [subjects.events(name)],
+      max_bytes: Math.floor(Math.min(streams.eventBytes, shareBytes) / MIB) * MIB,
+      max_msg_size: gate.payloadBytes + gate.headerBytes,
+      duplicate_window: nanos(streams.duplicateWindowMs),
+    })),
+    ...plan.instruments.map(({ name }) => ({
+      ...common,
+      name: subjects.logStream(name),
+      subjects: [subjects.service(name, "log")],
+      max_bytes: streams.logBytes,
+      max_msg_size: LOG_LINE_BYTES,
+      duplicate_window: nanos(1000),
+    })),
+  ];
+}
+
+function consumerConfig(consumer: BusConsumer, limits: StreamLimits): Partial<ConsumerConfig> {
+  return {
+    durable_name: consumer.name,
+    filter_subject: consumer.filterSubject,
+    ack_policy: AckPolicy.Explicit,
+    // From the oldest event that is kept: a consumer that was lost is made anew without a gap.
+    deliver_policy: DeliverPolicy.All,
+    ack_wait: nanos(limits.ackWaitMs),
+    max_ack_pending: limits.ackPending,
+    max_waiting: limits.pullWaiting,
+    max_batch: limits.pullBatch,
+  };
+}
+
+function isAsWanted(former: StreamConfig, wanted: WantedStream): boolean {
+  const had: Readonly<Record<string, unknown>> = { ...former };
+  return Object.entries(wanted).every(
+    ([key, value]) => JSON.stringify(had[key] ?? false) === JSON.stringify(value),
+  );
+}

@@ -1,0 +1,204 @@
+/**
+ * Sensord: all parts wired together for one installation.
+ *
+ * Invariants: it starts and stays whether warden and the broker are there or not; what it takes
+ * it gives back in reverse order. It decides nothing by itself: the parts do.
+ */
+import type { InstallationLayout, SensorStatus, Settings } from "@bulkhead/schema";
+import { join } from "node:path";
+import { localRoot } from "./api/authorize.ts";
+import { makeHandlers } from "./api/handlers.ts";
+import { listenOnSocket } from "./api/listen.ts";
+import { makeApiServer } from "./api/server.ts";
+import { AuditQueue } from "./audit-queue.ts";
+import { Bus } from "./bus/bus.ts";
+import { ConfigDelivery } from "./config-delivery.ts";
+import { SensordError } from "./error.ts";
+import { describeError, type Log } from "./log.ts";
+import { HealthBook } from "./health.ts";
+import { openLedger } from "./ledger.ts";
+import { startLedgerLoop } from "./ledger-loop.ts";
+import { openUi } from "./open-ui.ts";
+import { planShownSite } from "./plan-site.ts";
+import { sensorStatus } from "./sensor-status.ts";
+import { SiteKeeper } from "./site-keeper.ts";
+import type { SiteView } from "./site-view.ts";
+import { UiGate } from "./ui-gate.ts";
+import { makeWardenClient } from "./warden-client.ts";
+import { startWardenWatch, type WardenWatch } from "./warden-watch.ts";
+
+export interface SensordOptions {
+  readonly layout: InstallationLayout;
+  readonly settings: Settings;
+  readonly log: Log;
+  /** The nats-server program; by default the installation's own. */
+  readonly natsServer?: string;
+  /** How often the ledger is read and emitted, where not as usual. */
+  readonly ledgerPace?: { readonly sampleEveryMs: number; readonly emitEveryMs: number };
+}
+
+/** Throws `ledger-unreadable`, `bus-config-rejected`, `api-socket-in-use`, `api-not-listening`. */
+export async function startSensord(options: SensordOptions): Promise<AsyncDisposable> {
+  const { layout, log } = options;
+  await using stack = new AsyncDisposableStack();
+  const now = (): number => performance.now();
+  const warden = makeWardenClient(layout.wardenSocket);
+  const audit = stack.use(new AuditQueue(warden, log));
+  const health = new HealthBook();
+  const ledger = await openLedger({
+    file: join(layout.sensordDir, "ledger.json"),
+    log,
+    counters: () => warden.counters(),
+    now,
+  });
+  const configs: ConfigDelivery = stack.use(
+    new ConfigDelivery({
+      sender: { sendConfig: (...args) => bus.sendConfig(...args) },
+      log,
+      onRefused: (instrument, version, faults) =>
+        audit.append("config-refused", instrument, { version, fault: faults[0]?.message ?? "" }),
+    }),
+  );
+  const bus: Bus = stack.use(
+    await Bus.open({
+      ...options,
+      listeners: {
+        hello: (instrument) => configs.hello(instrument),
+        health: (instrument, report) => {
+          health.record(instrument, report, now());
+          ledger.report(instrument, report);
+        },
+      },
+    }),
+  );
+  const gate = stack.use(new UiGate({ socketsDir: layout.socketsDir, log }));
+  const watch = stack.use(startWardenWatch(warden, log));
+  const keeper = stack.use(
+    new SiteKeeper({
+      catalogueDir: layout.catalogueDir,
+      log,
+      state: () => watch.latest,
+      followers: [
+        { name: "config", follow: async (view) => configs.want(view.configs) },
+        { name: "ui", follow: (view) => gate.grant(new Set(view.uiRoles.keys())) },
+        { name: "bus", follow: async (view) => grantBus(bus, view, log) },
+      ],
+    }),
+  );
+  const observe = (): void => {
+    health.observe(pidsOf(watch), now());
+    if (keeper.view !== null) ledger.expect(tapsOf(keeper.view, watch));
+  };
+  watch.onChange(() => {
+    observe();
+    keeper.look();
+  });
+  keeper.onFollowed(() => {
+    observe();
+    health.retain(new Set(keeper.view?.checked.instruments.map(({ name }) => name)));
+  });
+  keeper.start();
+  stack.use(
+    startLedgerLoop({
+      ledger,
+      sensor: () => keeper.view?.sensor ?? null,
+      emit: (type, data) => bus.emit(type, data),
+      log,
+      ...options.ledgerPace,
+    }),
+  );
+
+  const status = (): SensorStatus =>
+    sensorStatus({
+      view: keeper.view,
+      warden: watch.latest,
+      heard: (name) => {
+        const { refused, quarantined } = bus.counts(name);
+        const config = configs.state(name);
+        return { ...health.heard(name, now()), config, refused, quarantined: quarantined.count };
+      },
+      ledger: ledger.rows,
+      processes: processesOf(watch, bus),
+      problems: [...keeper.problems, ...busProblems(bus), ...ledgerProblems(ledger.trouble)],
+    });
+  const server = await makeApiServer({
+    log,
+    resolveCaller: localRoot,
+    onDenied: ({ subject, role }, route) => audit.append("api-denied", subject, { route, role }),
+    handlers: makeHandlers({
+      warden,
+      audit,
+      keeper,
+      configs,
+      status,
+      view: () => keeper.view,
+      plan: (request) => planShownSite(request, { ...layout, warden, state: watch.latest }),
+      events: (query, signal) => reached(bus).events(query, signal),
+      logs: (instrument, limit, signal) => reached(bus).logs(instrument, { limit, follow: false }, signal),
+      openUi: (call, view) => openUi({ gate, audit }, call, view),
+      document: () => openApiOf(server),
+    }),
+  });
+  stack.defer(() => server.close());
+  await listenOnSocket(server, layout.apiSocket);
+  log.info("sensord is up", { installation: layout.name, api: layout.apiSocket });
+  return stack.move();
+}
+
+/** The bus tries again by itself and says so in its state; nothing else waits for it. */
+function grantBus(bus: Bus, { sensor, checked }: SiteView, log: Log): void {
+  const instruments = checked.instruments
+    .filter(({ site }) => site.enabled)
+    .map(({ name, package: { manifest } }) => ({ name, needs: manifest.needs }));
+  bus
+    .applyGrants({ sensor, instruments, grants: checked.site.grants })
+    .catch((error: unknown) => log.warn("bus not as granted", describeError(error)));
+}
+
+function pidsOf({ latest }: WardenWatch): ReadonlyMap<string, number> {
+  const instruments = latest?.observed.instruments ?? [];
+  return new Map(instruments.flatMap(({ name, pid }) => (pid === null ? [] : [[name, pid]])));
+}
+
+function tapsOf({ checked }: SiteView, { latest }: WardenWatch) {
+  const running = new Set(
+    (latest?.observed.instruments ?? []).filter((i) => i.state === "running").map((i) => i.name),
+  );
+  return new Map(
+    checked.desired.taps.map(({ instrument }) => [instrument, { running: running.has(instrument) }]),
+  );
+}
+
+function processesOf(watch: WardenWatch, bus: Bus): SensorStatus["processes"] {
+  const broker = bus.state().broker;
+  return [
+    { name: "warden", state: watch.connected ? "up" : "down", detail: watch.trouble },
+    { name: "sensord", state: "up", detail: "" },
+    { name: "broker", state: broker, detail: broker === "up" ? "" : "there is no connection to it" },
+  ];
+}
+
+/** A reader that would wait for the broker is told so at once. */
+function reached(bus: Bus): Bus {
+  if (bus.state().broker === "up") return bus;
+  throw new SensordError("bus-broker-unreachable", "there is no connection to the broker");
+}
+
+function busProblems(bus: Bus): SensorStatus["problems"] {
+  const { problem, ignored } = bus.state();
+  return [
+    ...(problem === null ? [] : [{ target: "bus", ...problem }]),
+    ...ignored.map((message) => ({ target: "bus", code: "grant-ignored", message })),
+  ];
+}
+
+function ledgerProblems(trouble: string | null): SensorStatus["problems"] {
+  return trouble === null ? [] : [{ target: "ledger", code: "ledger-not-kept", message: trouble }];
+}
+
+function openApiOf(server: Awaited<ReturnType<typeof makeApiServer>>): { openapi: string } {
+  const document = server.swagger();
+  // It was registered as OpenAPI 3; the type also covers Swagger 2, which names itself otherwise.
+  if (!("openapi" in document)) throw new TypeError("the document is not OpenAPI");
+  return document;
+}
