@@ -1,0 +1,36 @@
+/**
+ * The one error class of the SDK.
+ *
+ * Invariants: every failed operation carries a stable `code` that stands in docs/errors.md; the
+ * reason is kept as `cause`. Expected outcomes (a refused configuration, a bad rule) are return
+ * unions and never this.
+ */
+
+/** Stable codes, in kebab-case. */
+export type SdkErrorCode =
+  | "sdk-no-name"
+  | "sdk-welcome-invalid"
+  | "sdk-bus-closed"
+  | "sdk-publisher-closed"
+  | "sdk-event-invalid"
+  | "sdk-child-start-failed"
+  | "sdk-ui-body-too-large"
+  | "sdk-ui-body-truncated"
+  | "sdk-file-name-unsafe"
+  | "sdk-line-source-failed";
+
+/** An operation of the SDK that failed. */
+export class SdkError extends Error {
+  override readonly name = "SdkError";
+  readonly code: SdkErrorCode;
+
+  constructor(code: SdkErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** What went wrong, in one line, for logs and health. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,256 @@
+/**
+ * Instrument: the frame of an agent. It connects, greets, hands over configurations, reports, and
+ * ends in an orderly way; what is particular to an instrument is its definition.
+ *
+ * Invariants: `start` runs once, after the platform's welcome and before the first configuration;
+ * at the end (SIGTERM, SIGINT or `cmd.<i>.stop`) the definition stops first, then what it emitted
+ * is flushed, then the process exits. After the connection nothing goes to stdout or stderr.
+ */
+import type { Welcome } from "@bulkhead/schema";
+import type * as z from "zod";
+import { connectBus, type Bus } from "./bus.ts";
+import { ConfigDesk, type ApplyConfig } from "./config.ts";
+import { consumeEvents, type ConsumeOptions, type EventConsumer } from "./consumer.ts";
+import { parseEnvironment, type Environment } from "./environment.ts";
+import { errorText, SdkError } from "./error.ts";
+import { Health } from "./health.ts";
+import { BusLog, type Log } from "./log.ts";
+import { busPublishPort } from "./publish-port.ts";
+import { Publisher } from "./publisher.ts";
+import { Retention, type RetentionStore } from "./retention.ts";
+import { serveUi, type UiHandler } from "./ui.ts";
+
+/** What an instrument's code works with. */
+export interface InstrumentContext {
+  readonly environment: Environment;
+  /** As of the start; grants may change later, which consumers and publisher follow by themselves. */
+  readonly welcome: Welcome;
+  readonly log: Log;
+  readonly health: Health;
+  readonly publisher: Publisher;
+  /** Aborted when the instrument stops. */
+  readonly signal: AbortSignal;
+  /** Emits a record of our own making as JSON; resolves when there is room for more. */
+  emit(type: string, data: unknown, time?: Date): Promise<void>;
+  /** Takes events of a granted type; follows the grants. */
+  consume<Data>(options: Omit<ConsumeOptions<Data>, "onProblem">): void;
+  /** Serves HTTP where the site grants a UI. */
+  serveUi(handler: UiHandler): void;
+  /** Has a store purged by the period that comes with the configuration. */
+  retain(store: RetentionStore): Retention;
+}
+
+/** What runs after `start`. */
+export interface RunningInstrument<Config> {
+  readonly apply?: ApplyConfig<Config>;
+  readonly stop?: () => Promise<void> | void;
+}
+
+export interface InstrumentDefinition<Config> {
+  readonly config: z.ZodType<Config>;
+  readonly start: (
+    context: InstrumentContext,
+  ) => Promise<RunningInstrument<Config>> | RunningInstrument<Config>;
+}
+
+export interface InstrumentHandle {
+  /** Ends it in an orderly way; resolves when everything was flushed, or could not be. */
+  stop(): Promise<void>;
+  /** Resolves when it ended by itself or by the platform's command. */
+  readonly ended: Promise<void>;
+}
+
+const FLUSH_TIMEOUT_MS = 5_000;
+
+/** Runs a definition as this process. */
+export function runInstrument<Config>(definition: InstrumentDefinition<Config>): void {
+  startInstrument(definition, () => parseEnvironment(process.env)).then(
+    (handle) => {
+      const stop = (): void => void handle.stop();
+      process.once("SIGTERM", stop);
+      process.once("SIGINT", stop);
+      void handle.ended.then(() => process.exit(0));
+    },
+    (error: unknown) => {
+      // Nobody else can hear it: there was no connection, or it did not survive the start.
+      console.error(error instanceof SdkError ? `${error.code}: ${error.message}` : error);
+      process.exit(1);
+    },
+  );
+}
+
+/** Starts a definition; resolves when `start` has returned. @throws what `start` throws. */
+export async function startInstrument<Config>(
+  definition: InstrumentDefinition<Config>,
+  readEnvironment: () => Environment,
+): Promise<InstrumentHandle> {
+  const environment = readEnvironment();
+  const bus = await connectBus({ instrument: environment.instrument, socketPath: environment.busSocket });
+  const frame = new Frame(environment, bus);
+  const started = Promise.withResolvers<RunningInstrument<Config>>();
+  started.promise.catch(() => undefined); // startInstrument itself rejects
+  const desk = new ConfigDesk(
+    definition.config,
+    async (config, command) => {
+      const outcome = await (await started.promise).apply?.(config, command);
+      if (outcome?.outcome !== "refused") frame.setRetention(command.retentionMs);
+      return outcome;
+    },
+    (answer) => {
+      frame.log.info(`configuration ${answer.version}: ${answer.outcome}`);
+      frame.health.flush();
+    },
+  );
+  frame.configVersion = () => desk.version;
+  const ended = Promise.withResolvers<void>();
+  let stopping: Promise<void> | null = null;
+  const stop = (): Promise<void> => {
+    stopping ??= started.promise
+      .then((running) => frame.close(running.stop), () => frame.close(undefined))
+      .then(ended.resolve, ended.reject);
+    return stopping;
+  };
+  bus.handle("config", (payload) => desk.take(payload));
+  bus.handle("health", async () => frame.health.report());
+  bus.handle("retention", () => frame.runRetention());
+  bus.handle("stop", async () => void setImmediate(() => void stop())); // the answer goes out first
+  bus.open();
+  try {
+    const welcome = await bus.welcomed();
+    started.resolve(await definition.start(frame.context(welcome)));
+  } catch (error) {
+    frame.log.error(`the start failed: ${errorText(error)}`);
+    started.reject(error);
+    await frame.close(undefined);
+    throw error;
+  }
+  return { stop, ended: ended.promise };
+}
+
+/** Everything that an instrument has beside its own code. */
+class Frame {
+  readonly log: BusLog;
+  readonly health: Health;
+  configVersion: () => string | null = () => null;
+  readonly #environment: Environment;
+  readonly #bus: Bus;
+  readonly #publisher: Publisher;
+  readonly #consumers: EventConsumer[] = [];
+  readonly #retentions: Retention[] = [];
+  readonly #owned = new AsyncDisposableStack();
+  readonly #abort = new AbortController();
+  readonly #refusedTypes = new Set<string>();
+  #retentionMs: number | null = null;
+
+  constructor(environment: Environment, bus: Bus) {
+    this.#environment = environment;
+    this.#bus = bus;
+    this.log = new BusLog((line) => bus.welcome !== null && bus.report("log", line));
+    this.#publisher = new Publisher(busPublishPort(bus), {
+      instrument: environment.instrument,
+      onRefused: (type, reason) => this.#refused(type, reason),
+    });
+    this.health = new Health({
+      events: () => this.#publisher.counts(),
+      configVersion: () => this.configVersion(),
+      send: (report) => bus.welcome !== null && bus.report("health", report),
+    });
+    bus.listen({
+      welcome: (welcome) => this.#welcomed(welcome),
+      denied: (operation, subject) => {
+        // A log line about a report that was too much would be another one.
+        if (subject.startsWith("svc.")) return;
+        if (operation === "publish") this.#publisher.deny(subject);
+        this.log.warn(`the broker denied ${operation} of ${subject}`);
+      },
+      problem: (text) => this.log.warn(text),
+    });
+  }
+
+  context(welcome: Welcome): InstrumentContext {
+    return {
+      environment: this.#environment,
+      welcome,
+      log: this.log,
+      health: this.health,
+      publisher: this.#publisher,
+      signal: this.#abort.signal,
+      emit: async (type, data, time = new Date()) => {
+        const record = Buffer.from(JSON.stringify(data));
+        const room = this.#publisher.offer({ type, record, time: time.toISOString() });
+        if (!room) await this.#publisher.room();
+      },
+      consume: (options) => {
+        const consumer = consumeEvents(this.#bus, { ...options, onProblem: (text) => this.log.warn(text) });
+        this.#consumers.push(consumer);
+        void this.#follow(consumer, this.#bus.welcome ?? welcome);
+      },
+      serveUi: (handler) => {
+        const socketPath = this.#environment.uiSocket;
+        this.#owned.use(serveUi({ socketPath, handler, onProblem: (text) => this.log.warn(text) }));
+      },
+      retain: (store) => this.#retain(store),
+    };
+  }
+
+  /** A long purge does not hold up the answer to a configuration. */
+  setRetention(periodMs: number | null): void {
+    this.#retentionMs = periodMs;
+    for (const retention of this.#retentions) void retention.setPeriod(periodMs);
+  }
+
+  async runRetention(): Promise<unknown> {
+    for (const retention of this.#retentions) await retention.run();
+    return { oldestRecord: this.health.report().oldestRecord };
+  }
+
+  async close(stopInstrument: (() => Promise<void> | void) | undefined): Promise<void> {
+    this.#abort.abort();
+    // What feeds the instrument ends before the instrument's own things do.
+    for (const consumer of this.#consumers) await consumer.close();
+    for (const retention of this.#retentions) await retention.close();
+    await this.#owned.disposeAsync();
+    try {
+      await stopInstrument?.();
+    } catch (error) {
+      this.log.error(`the stop failed: ${errorText(error)}`);
+    }
+    await this.#publisher.close(FLUSH_TIMEOUT_MS);
+    this.health.close();
+    this.log.close();
+    await this.#bus.close();
+  }
+
+  #retain(store: RetentionStore): Retention {
+    const retention = new Retention({
+      ...store,
+      report: (oldestRecord) => this.health.set({ oldestRecord }),
+      onProblem: (text) => this.log.warn(text),
+    });
+    this.#retentions.push(retention);
+    void retention.setPeriod(this.#retentionMs);
+    return retention;
+  }
+
+  #welcomed(welcome: Welcome): void {
+    this.#publisher.allow(welcome);
+    this.#refusedTypes.clear();
+    for (const consumer of this.#consumers) void this.#follow(consumer, welcome);
+    this.health.flush();
+  }
+
+  async #follow(consumer: EventConsumer, welcome: Welcome): Promise<void> {
+    try {
+      await consumer.follow(welcome.consumers);
+    } catch (error) {
+      this.log.error(`events cannot be consumed: ${errorText(error)}`);
+    }
+  }
+
+  /** Said once a type and welcome: the count is in the health reports. */
+  #refused(type: string, reason: string): void {
+    if (this.#refusedTypes.has(type)) return;
+    this.#refusedTypes.add(type);
+    this.log.warn(`events of type ${type} are refused: ${reason}`);
+  }
+}
