@@ -1,0 +1,18 @@
+/** The CLI's one error class: a stable code, words for a person, what to do next, and the exit code. */
+export class CliError extends Error {
+  override readonly name = "CliError";
+  readonly code: string;
+  readonly advice: string | null;
+  readonly exitCode: number;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { readonly advice?: string; readonly exitCode?: number; readonly cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.advice = options.advice ?? null;
+    this.exitCode = options.exitCode ?? 1;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Stops an installation: first the instruments and the datapath, by warden, then the processes. Data stays.
+ *
+ * Idempotent; a warden that is dead or refuses does not keep the processes alive, and what it left is said.
+ */
+import { errorMessage, HostError } from "./error.ts";
+import { withHostLock } from "./host-lock.ts";
+import { observeInstallations, parseInstallation, readSettings } from "./installations.ts";
+import { type Progress, reportStep } from "./progress.ts";
+import { allUnitNames } from "./service.ts";
+import { requireRoot } from "./setup.ts";
+import { detectSupervisor, openSupervisor } from "./supervision.ts";
+import { callWarden } from "./warden-call.ts";
+
+export interface DownOptions {
+  readonly installation: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DownOutcome {
+  /** `left`: warden could not be asked or refused, so instruments may still run. */
+  readonly instruments: "stopped" | "left";
+  /** Why they were left; empty otherwise. */
+  readonly reason: string;
+}
+
+/** @throws HostError `host-not-root`, `host-supervisor-failed` */
+export async function down(options: DownOptions, progress: Progress): Promise<DownOutcome> {
+  requireRoot();
+  const layout = parseInstallation(options.installation);
+  const known = (await observeInstallations()).some((other) => other.name === layout.name);
+  if (!known) return { instruments: "stopped", reason: "" };
+  const kind = (await readSettings(layout))?.supervisor ?? (await detectSupervisor());
+  const supervisor = openSupervisor(kind);
+  const outcome = await reportStep(progress, "instruments", "stopping instruments", async () => {
+    const value = await stopInstruments(layout.rootSocket);
+    return { value, detail: value.instruments === "stopped" ? "stopped" : value.reason };
+  });
+  await reportStep(progress, "processes", "stopping the platform's processes", async () => {
+    await withHostLock(options.signal, () => supervisor.stop(allUnitNames(layout)));
+    return { value: undefined, detail: "stopped" };
+  });
+  return outcome;
+}
+
+async function stopInstruments(rootSocket: string): Promise<DownOutcome> {
+  try {
+    const { outcome } = await callWarden(rootSocket, "down");
+    return outcome === "done"
+      ? { instruments: "stopped", reason: "" }
+      : { instruments: "left", reason: "warden does not run" };
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    return { instruments: "left", reason: errorMessage(error) };
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Set-up: from a bare host to an installation whose processes can be started.
+ *
+ * Invariants: every step is idempotent and says what it did; a second run changes nothing and takes seconds; the
+ * settings are written last of the decisions, so an installation that has them is whole. It starts the container
+ * runtime's daemon where none answers, and no process of the platform: that is `up`.
+ */
+import { type InstallationLayout, type Settings } from "@bulkhead/schema";
+import { type Account, ensureAccount } from "./account.ts";
+import { HostError } from "./error.ts";
+import type { HostCheck } from "./host-check.ts";
+import { checkHost } from "./host-checks.ts";
+import { withHostLock } from "./host-lock.ts";
+import { ensureDirectories, ensureSettings, planDirectories } from "./installation-files.ts";
+import { parseInstallation, readSettings } from "./installations.ts";
+import { neededPackages } from "./package-choice.ts";
+import { ensurePackages } from "./packages.ts";
+import {
+  type BuildOptions,
+  ensureBrokerProgram,
+  ensureBundles,
+  ensureCatalogue,
+  ensureNode,
+  SOURCE_DIR,
+} from "./programs.ts";
+import { type Progress, reportStep } from "./progress.ts";
+import { chooseRuntime, type RuntimeChoice, type RuntimeKind } from "./runtime-choice.ts";
+import { ensureRuntimeDaemon, observeRuntimes } from "./runtime-daemon.ts";
+import { ensureSubordinateIds } from "./subordinate-ids.ts";
+import { detectSupervisor } from "./supervision.ts";
+import { ensureSysctls } from "./sysctls.ts";
+
+export interface SetupOptions {
+  readonly installation: string;
+  /** The runtime that was asked for. */
+  readonly runtime?: RuntimeKind | undefined;
+  /** Instruments whose images are to be built; all where left out. */
+  readonly packages?: readonly string[] | undefined;
+  /** The checkout to take programs and instruments from. */
+  readonly sourceDir?: string | undefined;
+  /** Each result as soon as all are in. */
+  readonly onChecks?: ((checks: readonly HostCheck[]) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * @throws HostError `host-not-root`, `host-name-reserved`, `host-checks-failed`, `host-packages-failed`,
+ *   `host-runtime-unavailable`, `host-runtime-silent`, `host-account-foreign`, `host-directory-foreign`,
+ *   `host-port-none`; ImageFault of the images package
+ */
+export async function setup(options: SetupOptions, progress: Progress): Promise<Settings> {
+  requireRoot();
+  const layout = parseInstallation(options.installation);
+  await checkBefore(layout, options, progress);
+  const supervisor = await detectSupervisor();
+  return await withHostLock(options.signal, async () => {
+    const runtime = await ensureHost(layout, supervisor, options, progress);
+    const account = await ensureFiles(layout, progress);
+    await ensurePrograms(layout, options, progress);
+    return await reportStep(progress, "settings", "writing installation.json", async () => {
+      const { kind, socket } = runtime;
+      const decided = { runtime: { kind, socket }, supervisor, ...account };
+      const { settings, changed } = await ensureSettings(layout, decided);
+      const words = `${kind}, ${supervisor}, broker on 127.0.0.1:${settings.brokerPort}`;
+      return { value: settings, detail: changed ? words : `unchanged: ${words}` };
+    });
+  });
+}
+
+/** @throws HostError `host-not-root` */
+export function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new HostError("host-not-root", "this changes the host and needs root", {
+    advice: "run it with sudo",
+  });
+}
+
+async function checkBefore(
+  layout: InstallationLayout,
+  options: SetupOptions,
+  progress: Progress,
+): Promise<void> {
+  await reportStep(progress, "checks", "checking the host", async () => {
+    const isNew = (await readSettings(layout)) === undefined;
+    const signal = options.signal === undefined ? {} : { signal: options.signal };
+    const checks = await checkHost(layout, { phase: isNew ? "before-setup" : "repair", ...signal });
+    options.onChecks?.(checks);
+    const failed = checks.filter((check) => check.state === "failed");
+    const [first] = failed;
+    if (first !== undefined) {
+      const list = failed.map((check) => `${check.id}: ${check.detail}`).join("; ");
+      throw new HostError("host-checks-failed", list, { advice: first.advice });
+    }
+    const absent = checks.filter((check) => check.state === "absent").length;
+    return { value: undefined, detail: `${checks.length} checks, ${absent} things absent` };
+  });
+}
+
+/** What all installations share: packages, the runtime's daemon, subordinate ids, kernel settings. */
+async function ensureHost(
+  layout: InstallationLayout,
+  supervisor: "systemd" | "s6",
+  options: SetupOptions,
+  progress: Progress,
+): Promise<RuntimeChoice> {
+  const former = (await readSettings(layout))?.runtime.kind;
+  const runtime = await reportStep(progress, "runtime", "looking for LXD or Incus", async () => {
+    const choice = chooseRuntime(await observeRuntimes(), options.runtime, former);
+    if (choice === undefined) {
+      throw new HostError("host-runtime-unavailable", `no ${options.runtime ?? "LXD or Incus"} to be had`, {
+        advice: "run apt-get update, or enable a source that has lxd or incus-base",
+      });
+    }
+    return { value: choice, detail: `${choice.kind}: ${choice.action}` };
+  });
+  await reportStep(progress, "packages", "installing what is missing with apt", async () => {
+    const installRuntime = runtime.action === "install" ? runtime.kind : null;
+    const needed = neededPackages({ supervisor, installRuntime });
+    const missing = await ensurePackages(needed, options.signal);
+    const detail = missing.length === 0 ? "all there" : `installed ${missing.join(" ")}`;
+    return { value: undefined, detail };
+  });
+  await reportStep(progress, "host", "preparing ids and kernel settings", async () => {
+    const changed = [...(await ensureSubordinateIds()), ...(await ensureSysctls())];
+    return { value: undefined, detail: changed.length === 0 ? "as needed" : changed.join(", ") };
+  });
+  await reportStep(progress, "daemon", `asking ${runtime.kind}`, async () => {
+    const started = await ensureRuntimeDaemon(runtime, supervisor);
+    return { value: undefined, detail: started ? "started" : "answers" };
+  });
+  return runtime;
+}
+
+async function ensureFiles(layout: InstallationLayout, progress: Progress): Promise<Account> {
+  return await reportStep(progress, "account", "making account and directories", async () => {
+    const { account, made } = await ensureAccount(layout);
+    const changed = await ensureDirectories(planDirectories(layout, account));
+    const detail = `${layout.slug} (${made ? "made" : "there"}), ${changed} directories made or corrected`;
+    return { value: account, detail };
+  });
+}
+
+async function ensurePrograms(
+  layout: InstallationLayout,
+  options: SetupOptions,
+  progress: Progress,
+): Promise<void> {
+  const build = (step: string): BuildOptions => ({
+    sourceDir: options.sourceDir ?? SOURCE_DIR,
+    signal: options.signal,
+    onProgress: (detail) => progress({ step, state: "start", detail, ms: 0 }),
+  });
+  await reportStep(progress, "programs", "bundling the platform's processes", async () => {
+    const changed = await ensureBundles(layout, build("programs"));
+    if (await ensureNode(layout, build("programs"))) changed.push("node");
+    const broker = await ensureBrokerProgram(layout, build("programs"));
+    const words = changed.length === 0 ? "unchanged" : changed.join(", ");
+    return { value: undefined, detail: `${words}; nats-server ${broker}` };
+  });
+  await reportStep(progress, "images", "building the instruments' images", async () => {
+    const built = await ensureCatalogue(layout, build("images"), options.packages);
+    const fresh = built.filter((each) => each.state === "built").map((each) => each.package);
+    const words = fresh.length === 0 ? "unchanged" : `built ${fresh.join(", ")}`;
+    return { value: undefined, detail: `${built.length} packages, ${words}` };
+  });
+}

@@ -1,0 +1,105 @@
+/**
+ * The test runner: unit, integration and end-to-end tests, on real parts, one after another.
+ *
+ * Usage: sudo ./bulkhead test [FILTER…]   files whose path contains one of the filters; all without
+ *
+ * What the tests need on the host (packages, the container runtime, images) is set up first, in an
+ * installation of its own that is removed at the end unless it was there before.
+ */
+import { globSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { purge, setup } from "@bulkhead/host";
+import { progressPrinter } from "../packages/cli/src/render/progress.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const INSTALLATION = "test";
+/** Longer than any one file takes on two busy cores: a hang ends, slowness does not. */
+const FILE_TIMEOUT_MS = 15 * 60_000;
+
+interface Suite {
+  readonly name: string;
+  readonly globs: readonly string[];
+  readonly concurrency: number;
+  readonly needsHost: boolean;
+}
+
+const SUITES: readonly Suite[] = [
+  {
+    name: "unit",
+    globs: ["packages/*/{src,test}/**/*.test.ts", "instruments/*/src/**/*.test.ts"],
+    concurrency: 2,
+    needsHost: false,
+  },
+  { name: "integration", globs: ["test/integration/**/*.test.ts"], concurrency: 1, needsHost: true },
+  { name: "end-to-end", globs: ["test/e2e/**/*.test.ts"], concurrency: 1, needsHost: true },
+];
+
+interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+async function main(filters: readonly string[]): Promise<number> {
+  if (filters.includes("--help") || filters.includes("-h")) {
+    const text = await readFile(import.meta.filename, "utf8");
+    process.stdout.write(
+      `${text.slice(text.indexOf("Usage:"), text.indexOf(" */")).replaceAll(" * ", "")}\n`,
+    );
+    return 0;
+  }
+  const chosen = SUITES.map((suite) => ({ ...suite, files: filesOf(suite, filters) })).filter(
+    (s) => s.files.length > 0,
+  );
+  const count: Count = { passed: 0, failed: 0, skipped: 0 };
+  const needsHost = chosen.some((suite) => suite.needsHost);
+  if (needsHost && process.getuid?.() !== 0) {
+    process.stderr.write("integration and end-to-end tests need root: sudo ./bulkhead test\n");
+    return 1;
+  }
+  if (needsHost) await setup({ installation: INSTALLATION }, progressPrinter());
+  for (const suite of chosen) await runSuite(suite, suite.files, count);
+  if (needsHost) {
+    const outcome = await purge({ installation: INSTALLATION }, progressPrinter());
+    for (const error of outcome.errors) process.stderr.write(`purge: ${error.step}: ${error.message}\n`);
+    count.failed += outcome.errors.length;
+  }
+  const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
+  process.stdout.write(`${count.passed} passed, ${count.failed} failed${skipped}\n`);
+  return count.failed === 0 && count.passed > 0 ? 0 : 1;
+}
+
+function filesOf(suite: Suite, filters: readonly string[]): readonly string[] {
+  return globSync([...suite.globs], { cwd: ROOT, exclude: (path) => path.includes("node_modules") })
+    .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+    .toSorted()
+    .map((file) => join(ROOT, file));
+}
+
+async function runSuite(suite: Suite, files: readonly string[], count: Count): Promise<void> {
+  process.stdout.write(`\n${suite.name}: ${files.length} files\n`);
+  const stream = run({
+    files: [...files],
+    concurrency: suite.concurrency,
+    timeout: FILE_TIMEOUT_MS,
+    cwd: ROOT,
+  });
+  // A skipped or unfinished test is neither passed nor failed, and is shown as what it is.
+  stream.on("test:pass", (event) => {
+    if (event.skip !== undefined || event.todo !== undefined) count.skipped += 1;
+    else if (event.details.type !== "suite") count.passed += 1;
+  });
+  stream.on("test:fail", (event) => {
+    if (event.details.type === "suite") return;
+    count.failed += 1;
+    process.stdout.write(`failed: ${relative(ROOT, event.file ?? "?")}: ${event.name}\n`);
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  stream.compose(spec).on("end", resolve).on("error", reject).pipe(process.stdout, { end: false });
+  await promise;
+}
+
+process.exitCode = await main(process.argv.slice(2));
