@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DottedName, Name, type Need, type Site } from "@bulkhead/schema";
+import type { DottedName, Name, Need, Site } from "@bulkhead/schema";
 import fc from "fast-check";
 import { type BusInstrument, type BusPlan, planBus } from "./bus-permissions.ts";
 

@@ -2,22 +2,13 @@
  * One package of the catalogue, from the texts of its files. The reader of the files is the
  * caller's; that the texts agree with the schemas is decided here, once for all processes.
  */
-import type { CataloguePackage, Fault } from "@bulkhead/schema";
+import type { CataloguePackage, Fault, PackageTexts } from "@bulkhead/schema";
 import * as z from "zod";
 import { parseManifest } from "./parse.ts";
 
 /** image.json, as the image builder writes it; only the digest is read here. */
 const ImageFile = z.looseObject({ digest: z.string().regex(/^[0-9a-f]{64}$/) });
 const ConfigSchema = z.record(z.string(), z.unknown());
-
-export interface PackageTexts {
-  /** `suricata/instrument.yaml`, for messages. */
-  readonly manifestFile: string;
-  readonly manifest: string;
-  /** JSON, or null where there is no such file. */
-  readonly configSchema: string | null;
-  readonly image: string;
-}
 
 export type PackageOutcome =
   | { readonly ok: true; readonly value: CataloguePackage }
@@ -39,5 +30,15 @@ export function parsePackage(texts: PackageTexts): PackageOutcome {
       configSchema: takesSettings ? ConfigSchema.parse(JSON.parse(texts.configSchema ?? "{}")) : null,
       digest: image.digest,
     },
+  };
+}
+
+/** The other way round: the texts that `parsePackage` reads as the same package. */
+export function packageTexts(of: CataloguePackage): PackageTexts {
+  return {
+    manifestFile: of.manifestFile,
+    manifest: of.manifestText,
+    configSchema: of.configSchema === null ? null : JSON.stringify(of.configSchema),
+    image: JSON.stringify({ digest: of.digest }),
   };
 }

@@ -35,14 +35,8 @@ function removals({ desired, observed }: StepsInput): readonly Step[] {
     if (kept) continue;
     const why = `no tap of ${tap.instrument} from ${tap.engine} in the site`;
     const target = tap.instrument;
-    if (tap.filter !== null)
-      steps.push({
-        kind: "mirror.remove",
-        target,
-        why,
-        instrument: tap.instrument,
-        engine: tap.engine,
-      });
+    // Whether or not its filter is known: that of a tap that left the site is not.
+    steps.push({ kind: "mirror.remove", target, why, instrument: tap.instrument, engine: tap.engine });
     if (tap.wire !== "none")
       steps.push({
         kind: "wire.disconnect",

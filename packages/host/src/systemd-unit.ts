@@ -62,7 +62,7 @@ export function serviceUmask(service: ServiceDefinition): string {
  * @throws RangeError for anything else, which no validated name can become
  */
 export function unitWord(word: string): string {
-  if (!/^[A-Za-z0-9/][A-Za-z0-9/._-]*$|^-[A-Za-z0-9-]+$/.test(word)) {
+  if (!/^[A-Za-z0-9/][A-Za-z0-9/._-]*$|^-[A-Za-z0-9-]+(=[0-9]+)?$/.test(word)) {
     throw new RangeError(`not fit for a unit file: ${JSON.stringify(word)}`);
   }
   return word;

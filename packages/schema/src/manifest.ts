@@ -109,6 +109,17 @@ export const Manifest = z.strictObject({
 });
 export type Manifest = z.infer<typeof Manifest>;
 
+/** The files of one package, as text: what is kept and sent of it. `image` is image.json. */
+export const PackageTexts = z.strictObject({
+  /** `suricata/instrument.yaml`, for messages. */
+  manifestFile: z.string(),
+  manifest: z.string(),
+  /** JSON, or null where there is no such file. */
+  configSchema: z.string().nullable(),
+  image: z.string(),
+});
+export type PackageTexts = z.infer<typeof PackageTexts>;
+
 /** What one package of the root-owned catalogue offers, as parsed. `digest` names the image that a grant is for. */
 export interface CataloguePackage {
   readonly manifest: Manifest;

@@ -7,7 +7,8 @@ import { TapCounters } from "./ledger.ts";
 import { Name } from "./name.ts";
 import { Observed } from "./observed.ts";
 import { Fault } from "./fault.ts";
-import { Plan, Step } from "./plan.ts";
+import { PackageTexts } from "./manifest.ts";
+import { Plan, SiteFile, Step } from "./plan.ts";
 
 /** What warden holds the host to, and what it found. The site is text, as accepted; sensord parses it with the same core. */
 export const WardenState = z.strictObject({
@@ -17,7 +18,9 @@ export const WardenState = z.strictObject({
     .strictObject({
       version: z.string(),
       text: z.string(),
-      files: z.array(z.strictObject({ name: z.string(), sha256: z.string() })),
+      files: z.array(SiteFile),
+      /** What each instrument runs: the catalogue's package, or the one that was accepted while a wider one waits. */
+      packages: z.record(Name, PackageTexts),
     })
     .nullable(),
   /** Instruments that somebody stopped by hand; they stay so until started. */

@@ -17,6 +17,8 @@ export interface ApplySiteParts {
   readonly warden: { apply(signal?: AbortSignal): Promise<ApplyOutcome> };
   readonly keeper: Pick<SiteKeeper, "reached">;
   readonly configs: Pick<ConfigDelivery, "versions" | "settled" | "state">;
+  /** Instruments that somebody stopped by hand: they will not answer. */
+  readonly stopped: () => readonly Name[];
 }
 
 /**
@@ -24,7 +26,7 @@ export interface ApplySiteParts {
  * failed and was undone.
  */
 export async function applySite(
-  { warden, keeper, configs }: ApplySiteParts,
+  { warden, keeper, configs, stopped }: ApplySiteParts,
   signal: AbortSignal,
 ): Promise<ApplyReply> {
   const before = configs.versions();
@@ -40,7 +42,9 @@ export async function applySite(
   const changed = [...configs.versions()]
     .filter(([instrument, version]) => before.get(instrument) !== version)
     .map(([instrument]) => instrument);
-  await configs.settled(changed, within(ANSWER_TIMEOUT_MS, signal));
+  const absent = new Set(stopped());
+  const asked = changed.filter((instrument) => !absent.has(instrument));
+  await configs.settled(asked, within(ANSWER_TIMEOUT_MS, signal));
   return {
     version: outcome.version,
     steps: outcome.plan.steps.length,

@@ -27,6 +27,8 @@ export interface InstrumentFacts {
   readonly pending: readonly string[];
   /** `null` where the site gives it no tap. */
   readonly wire: "connected" | "broken" | "none" | null;
+  /** The span that it owns; null where it owns none. */
+  readonly span: { readonly device: string; readonly state: "guarded" | "unguarded" | "absent" } | null;
   readonly config: ConfigState;
   readonly report: HealthReport | null;
   /** Age of the report; where there is none, how long the container has been running. */
@@ -53,19 +55,20 @@ function stopped({ enabled, observed }: InstrumentFacts): JudgedState {
     : degraded(`${why}, and not stopped yet`);
 }
 
-function absent({ crash, problems, pending }: InstrumentFacts): JudgedState {
+function absent({ crash, problems, pending, span }: InstrumentFacts): JudgedState {
   if (problems.length > 0) return degraded(problems.join("; "));
   if (crash !== null) {
     const times = crash.count === 1 ? "once" : `${crash.count} times`;
     const next = crash.nextStart === null ? "" : `; next start at ${crash.nextStart}`;
     return degraded(`ended by itself ${times} (${crash.reason})${next}`);
   }
-  return pending.length > 0 ? { state: "pending", detail: pending.join("; ") } : starting("is being made");
+  if (pending.length > 0) return { state: "pending", detail: pending.join("; ") };
+  return span?.state === "absent" ? waitsFor(span.device) : starting("is being made");
 }
 
 /** What warden found wrong with a container that is there. */
 function outside(
-  { problems, wire }: InstrumentFacts,
+  { problems, wire, span }: InstrumentFacts,
   observed: z.infer<typeof ObservedInstrument>,
 ): JudgedState | null {
   if (observed.state === "frozen") return degraded("its container is frozen");
@@ -75,6 +78,8 @@ function outside(
   }
   if (problems.length > 0) return degraded(problems.join("; "));
   if (wire === "broken") return degraded("its tap is broken");
+  if (span?.state === "absent") return waitsFor(span.device);
+  if (span?.state === "unguarded") return degraded(`its span ${span.device} is not guarded`);
   return null;
 }
 
@@ -109,6 +114,10 @@ function refusalOf({ version, faults }: ConfigState): string {
 function runningNote(config: ConfigState, pending: readonly string[]): string {
   const notes = config.outcome === "pending" ? ["a new configuration is being delivered"] : [];
   return [...notes, ...pending].join("; ");
+}
+
+function waitsFor(device: string): JudgedState {
+  return { state: "pending", detail: `waits for the device ${device}, which is absent` };
 }
 
 function degraded(detail: string): JudgedState {

@@ -1,5 +1,5 @@
 /**
- * Ledger loop: reads the taps' counters every two seconds and emits what changed every ten, as
+ * Ledger loop: reads the taps' counters every five seconds and emits what changed every ten, as
  * `capture.ledger` events of the platform, one for each tap.
  *
  * While warden is away nothing is read, while the broker is away nothing is emitted; both are
@@ -11,7 +11,7 @@ import { describeError, type Log } from "./log.ts";
 import { pause } from "./pause.ts";
 
 export const LEDGER_EVENT = "capture.ledger";
-const SAMPLE_EVERY_MS = 2000;
+const SAMPLE_EVERY_MS = 5000;
 const EMIT_EVERY_MS = 10_000;
 
 export interface LedgerLoopOptions {

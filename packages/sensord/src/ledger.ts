@@ -41,6 +41,8 @@ export class Ledger {
   readonly #accounts = new Map<Name, TapAccount>();
   readonly #tools = new Map<Name, ToolCount>();
   readonly #recent = new Map<Name, Recent>();
+  /** Null until the site is known. */
+  #expected: ReadonlySet<Name> | null = null;
   #shown: readonly LedgerRow[];
   #kept = "";
   /** Why the accounts are not kept on disk at present; null while they are. */
@@ -69,8 +71,9 @@ export class Ledger {
 
   /** Which instruments have a tap by the site, and whether their containers run. */
   expect(taps: ReadonlyMap<Name, { readonly running: boolean }>): void {
-    for (const name of this.#accounts.keys()) {
-      if (!taps.has(name)) this.#forget(name);
+    this.#expected = new Set(taps.keys());
+    for (const known of [this.#accounts, this.#tools, this.#recent]) {
+      for (const name of known.keys()) if (!taps.has(name)) known.delete(name);
     }
     for (const [name, { running }] of taps) {
       const recent = this.#recentOf(name);
@@ -86,7 +89,10 @@ export class Ledger {
   async sample(): Promise<void> {
     const readings = await this.#options.counters();
     const atMs = this.#options.now();
-    for (const counters of readings) this.#take(counters, atMs);
+    for (const counters of readings) {
+      // A tap that is being taken down may still be counted.
+      if (this.#expected?.has(counters.instrument) !== false) this.#take(counters, atMs);
+    }
     await this.#keep();
     this.#shown = this.#rows();
   }
@@ -132,12 +138,6 @@ export class Ledger {
     };
     this.#recent.set(instrument, recent);
     return recent;
-  }
-
-  #forget(instrument: Name): void {
-    this.#accounts.delete(instrument);
-    this.#tools.delete(instrument);
-    this.#recent.delete(instrument);
   }
 
   #rows(): readonly LedgerRow[] {

@@ -26,7 +26,9 @@ export async function openUi(
 ): Promise<void> {
   const { request, response } = exchange;
   const prefix = `/api/v1/instruments/${instrument}/ui`;
-  const path = (request.url ?? "").slice(prefix.length);
+  const url = request.url ?? "";
+  // An instrument's name in another spelling (%70dns) is a name that nobody has a reason to send.
+  const path = url.startsWith(prefix) ? url.slice(prefix.length) : "";
   const entry = {
     instrument,
     method: request.method ?? "",

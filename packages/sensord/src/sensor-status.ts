@@ -57,7 +57,7 @@ export function sensorStatus(input: StatusInput): SensorStatus {
     instruments,
     taps: view === null ? [] : tapsOf(view, input),
     problems,
-    pending: warden?.pending ?? [],
+    pending: [...(warden?.pending ?? []), ...waiting(input)],
     processes: [...processes],
   };
 }
@@ -65,7 +65,7 @@ export function sensorStatus(input: StatusInput): SensorStatus {
 function statusOf(instrument: ResolvedInstrument, view: SiteView, input: StatusInput): InstrumentStatus {
   const { name, package: pack } = instrument;
   const heard = input.heard(name);
-  const { state, detail } = judgeInstrument(factsOf(instrument, heard, input.warden));
+  const { state, detail } = judgeInstrument(factsOf(instrument, heard, view, input.warden));
   return {
     sensor: view.sensor,
     name,
@@ -86,9 +86,13 @@ function statusOf(instrument: ResolvedInstrument, view: SiteView, input: StatusI
 function factsOf(
   { name, site }: ResolvedInstrument,
   heard: HeardInstrument,
+  view: SiteView,
   warden: WardenState | null,
 ): InstrumentFacts {
-  const own = (warden?.problems ?? []).filter((problem) => problem.target === name);
+  // A step's target is the instrument, or a part of it: `ids/rules`.
+  const own = (warden?.problems ?? []).filter(
+    ({ target }) => target === name || target.startsWith(`${name}/`),
+  );
   return {
     enabled: site.enabled,
     stoppedByHand: warden?.stopped.includes(name) ?? false,
@@ -98,10 +102,33 @@ function factsOf(
     locked: own.some((problem) => problem.code === LOCKED_CODE),
     pending: (warden?.pending ?? []).filter((p) => p.instrument === name).map((p) => p.what),
     wire: site.tap === undefined ? null : wireOf(name, warden),
+    span: spanOf(name, view, warden),
     config: heard.config,
     report: heard.report,
     silentMs: heard.silentMs,
   };
+}
+
+/** The site's span of this engine, and what became of it on the host; null where it has none. */
+function spanOf(engine: Name, view: SiteView, warden: WardenState | null): InstrumentFacts["span"] {
+  const wanted = view.checked.desired.spans.find((span) => span.engine === engine);
+  if (wanted === undefined || warden === null) return null;
+  const { device } = wanted;
+  const { spans, devices } = warden.observed;
+  const found = spans.find((span) => span.engine === engine && span.device === device);
+  if (found !== undefined) return { device, state: found.state };
+  // Not taken yet: on its way where the device is there.
+  return devices.includes(device) ? null : { device, state: "absent" };
+}
+
+/** An absent device is a state to wait in, not a fault. */
+function waiting({ view, warden }: StatusInput): SensorStatus["pending"] {
+  return (view?.checked.desired.spans ?? []).flatMap(({ engine }) => {
+    const span = view === null ? null : spanOf(engine, view, warden);
+    return span?.state === "absent"
+      ? [{ instrument: engine, what: `waits for the device ${span.device}, which is absent` }]
+      : [];
+  });
 }
 
 function wireOf(instrument: Name, warden: WardenState | null): "connected" | "broken" | "none" {

@@ -75,7 +75,6 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
   const watch = stack.use(startWardenWatch(warden, log));
   const keeper = stack.use(
     new SiteKeeper({
-      catalogueDir: layout.catalogueDir,
       log,
       state: () => watch.latest,
       followers: [
@@ -132,6 +131,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       configs,
       status,
       view: () => keeper.view,
+      stopped: () => watch.latest?.stopped ?? [],
       plan: (request) => planShownSite(request, { ...layout, warden, state: watch.latest }),
       events: (query, signal) => reached(bus).events(query, signal),
       logs: (instrument, limit, signal) => reached(bus).logs(instrument, { limit, follow: false }, signal),

@@ -3,12 +3,9 @@
  * with it: the bus, the configurations, the UI sockets, the ledger.
  *
  * Invariants: one change at a time, the newest state next; what fails is tried again and is said
- * in `problems`; a site that does not hold here changes nothing. A catalogue that was exchanged
- * is noticed with the next site, or at the next look.
+ * in `problems`; a site that does not hold here changes nothing.
  */
-import { resolve } from "node:path";
 import type { SensorStatus, WardenState } from "@bulkhead/schema";
-import { type CatalogueReading, readCatalogue } from "./catalogue.ts";
 import { describeError, type Log } from "./log.ts";
 import { pause } from "./pause.ts";
 import { readSite, type SiteView } from "./site-view.ts";
@@ -22,7 +19,6 @@ export interface SiteFollower {
 }
 
 export interface SiteKeeperOptions {
-  readonly catalogueDir: string;
   readonly followers: readonly SiteFollower[];
   readonly state: () => WardenState | null;
   readonly log: Log;
@@ -35,6 +31,8 @@ export class SiteKeeper implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #listeners = new Set<() => void>();
   #view: SiteView | null = null;
+  /** The site that the view was read from: its text, files and packages. */
+  #content = "";
   #problems: readonly Problem[] = [];
   #followed: ReadonlySet<string> = new Set();
   #wake = Promise.withResolvers<void>();
@@ -98,37 +96,26 @@ export class SiteKeeper implements AsyncDisposable {
   async #pass(): Promise<boolean> {
     const site = this.#options.state()?.site ?? null;
     if (site === null) return true;
-    const changed = this.#view?.version !== site.version;
-    if (changed && !(await this.#read(site))) return false;
+    const content = JSON.stringify(site);
+    if (content !== this.#content && !this.#read(site)) return false;
+    this.#content = content;
     if (this.#view === null) return false;
     return await this.#follow(this.#view);
   }
 
-  async #read(site: NonNullable<WardenState["site"]>): Promise<boolean> {
-    const reading = await this.#catalogue();
-    if (reading === null) return false;
-    const outcome = readSite(site, reading.catalogue);
+  #read(site: NonNullable<WardenState["site"]>): boolean {
+    const outcome = readSite(site);
     if (!outcome.ok) {
       const first = outcome.faults[0];
       const message = `${first?.file ?? ""}:${first?.line ?? 1}: ${first?.message ?? "does not hold"}`;
-      this.#problems = [...reading.problems, { target: "site", code: "site-unreadable", message }];
+      this.#problems = [{ target: "site", code: "site-unreadable", message }];
       return false;
     }
-    this.#problems = reading.problems;
+    this.#problems = [];
     this.#view = outcome.view;
     this.#followed = new Set();
     this.#options.log.info("a site is followed", { version: site.version });
     return true;
-  }
-
-  async #catalogue(): Promise<CatalogueReading | null> {
-    try {
-      return await readCatalogue(resolve(this.#options.catalogueDir));
-    } catch (error) {
-      this.#options.log.warn("the catalogue cannot be read", describeError(error));
-      this.#problems = [problemOf("catalogue", error)];
-      return null;
-    }
   }
 
   /** Each follower on its own: one that fails holds up no other. */

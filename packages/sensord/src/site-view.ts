@@ -1,11 +1,25 @@
 /**
  * Site view: what sensord needs of the site that warden accepted, read with the same core.
  *
- * Pure. warden has checked the site before it accepted it; a text that does not hold here (a
- * catalogue that was exchanged meanwhile, for instance) gives faults, and the former view stays.
+ * Pure. warden has checked the site before it accepted it, and says which package each instrument
+ * runs; a text that does not hold here gives faults, and the former view stays.
  */
-import { type CheckedSite, checkedSite, configCommandOf, type ResolvedInstrument } from "@bulkhead/core";
-import type { Catalogue, ConfigCommand, Fault, Name, Role, SiteFile, WardenState } from "@bulkhead/schema";
+import {
+  type CheckedSite,
+  checkedSite,
+  configCommandOf,
+  parsePackage,
+  type ResolvedInstrument,
+} from "@bulkhead/core";
+import type {
+  CataloguePackage,
+  ConfigCommand,
+  Fault,
+  Name,
+  Role,
+  SiteFile,
+  WardenState,
+} from "@bulkhead/schema";
 
 const SITE_FILE = "site.yaml";
 
@@ -24,9 +38,18 @@ export type SiteReading =
   | { readonly ok: true; readonly view: SiteView }
   | { readonly ok: false; readonly faults: readonly Fault[] };
 
-export function readSite(site: NonNullable<WardenState["site"]>, catalogue: Catalogue): SiteReading {
+export function readSite(site: NonNullable<WardenState["site"]>): SiteReading {
   const { version, text, files } = site;
-  const checked = checkedSite({ text, file: SITE_FILE, catalogue, accepted: {}, files });
+  const faults: Fault[] = [];
+  const packages: Record<string, CataloguePackage> = {};
+  for (const [name, texts] of Object.entries(site.packages)) {
+    const parsed = parsePackage(texts);
+    if (parsed.ok) packages[name] = parsed.value;
+    else faults.push(...parsed.faults);
+  }
+  if (faults.length > 0) return { ok: false, faults };
+  // What runs is warden's to say: the catalogue may offer something newer that waits.
+  const checked = checkedSite({ text, file: SITE_FILE, catalogue: {}, accepted: packages, files });
   if ("faults" in checked) return { ok: false, faults: checked.faults };
   const enabled = checked.instruments.filter((instrument) => instrument.site.enabled);
   return {

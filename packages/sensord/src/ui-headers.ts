@@ -8,8 +8,8 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import type { Caller, Name } from "@bulkhead/schema";
 
 /** Headers that tell an instrument who asks; a caller's own are never passed on. */
-export const USER_HEADER = "bulkhead-user";
-export const ROLE_HEADER = "bulkhead-role";
+const USER_HEADER = "bulkhead-user";
+const ROLE_HEADER = "bulkhead-role";
 
 const REQUEST_HEADERS = [
   "accept",

@@ -8,6 +8,7 @@ import { HOST_LAYOUT } from "@bulkhead/schema";
 import type { Commands } from "./commands.ts";
 import { kernelDatapath, type Known } from "./datapath/datapath.ts";
 import { observeForeignSpans } from "./datapath/foreign-spans.ts";
+import { KernelHints } from "./datapath/kernel-hints.ts";
 import { observeHostFacts } from "./engine/host-facts.ts";
 import { idmapClaims } from "./engine/idmap-claims.ts";
 import { images } from "./engine/images.ts";
@@ -49,6 +50,11 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
     commands,
   });
 
+  const listeners = new Set<() => void>();
+  const hints = new KernelHints(layout.slug, () => {
+    for (const listener of listeners) listener();
+  });
+
   const running = async (): Promise<ReadonlyMap<string, number>> =>
     new Map((await containers.observe()).flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]])));
   const pidOf = async (instrument: string): Promise<number> => {
@@ -82,13 +88,17 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       "mirror.remove": (step) => datapath.removeMirror(step),
     },
 
-    async observe(taps) {
+    async observe({ taps, spans }) {
       const found = await containers.observe();
       const known: Known = {
         taps,
         pids: new Map(found.flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]]))),
       };
       const kernel = await datapath.observe(known);
+      hints.follow(
+        kernel.engines,
+        spans.map((span) => span.device),
+      );
       const foreign = await observeForeignSpans(commands, layout.slug);
       return {
         devices: [...kernel.devices],
@@ -103,8 +113,12 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       };
     },
 
-    async counters(taps) {
-      return (await datapath.counters({ taps, pids: await running() })).taps;
+    async counters(taps, pids) {
+      return (await datapath.counters({ taps, pids })).taps;
+    },
+
+    onHint(listener) {
+      listeners.add(listener);
     },
 
     async rejectFilter(expression) {

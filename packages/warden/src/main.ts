@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   log("holding", { installation: layout.name });
   // An event is a hint to look: instruments that end are seen at once and not at the next tick.
   for await (const event of client.events(signal)) {
-    if (event.kind !== "operation") holder.wake();
+    if (event.kind !== "operation") holder.hinted();
   }
   await close();
 }

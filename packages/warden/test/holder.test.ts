@@ -39,6 +39,7 @@ class MemoryHost implements Host {
   observe = async () => this.observed;
   counters = async () => [];
   rejectFilter = async (expression: string) => (expression.includes("nonsense") ? "syntax error" : null);
+  onHint = () => undefined;
   teardown = async () => undefined;
 }
 

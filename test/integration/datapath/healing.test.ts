@@ -181,7 +181,17 @@ test("a mirror whose instrument is forgotten can be removed", async () => {
   await stand.addTap("ids");
   await stand.addTap("gone");
   await stand.stopInstrument("gone");
-  await stand.datapath.removeOtherMirrors(engine, ["ids"]);
+  stand.filters.delete("gone");
+  await until("the wire goes with its instrument", async () => {
+    const { taps } = await stand.datapath.observe(stand.known());
+    return !taps.some(({ instrument }) => instrument === "gone");
+  });
+  const { taps } = await stand.datapath.observe(stand.known());
+  const [stray] = taps.filter(({ instrument }) => instrument !== "ids");
+  assert.match(stray?.instrument ?? "", /^stray-[0-9a-f]{8}$/);
+  assert.deepEqual([taps.length, stray?.wire, stray?.filter], [2, "none", null]);
+  await stand.datapath.removeMirror({ engine, instrument: stray?.instrument ?? "" });
+  assert.equal((await stand.datapath.observe(stand.known())).taps.length, 1);
   const { stdout } = await stand.commands.run([
     ...stand.inEngine,
     "tc",

@@ -56,14 +56,15 @@ export class BrokerControl {
   }
 
   /**
-   * Has the broker follow `marker`'s rules; returns when it does.
+   * Has the broker follow `marker`'s rules; returns when it does. New rules may end a connection,
+   * so the present one is asked for each time.
    * @throws SensordError `bus-rules-not-taken` when it does not within `timeoutMs`.
    */
-  async follow(connection: NatsConnection, marker: string, timeoutMs: number): Promise<void> {
+  async follow(connection: () => NatsConnection | null, marker: string, timeoutMs: number): Promise<void> {
     const beganMs = performance.now();
-    let signalledMs = -Infinity;
+    let signalledMs = beganMs; // writing the rules signalled it
     let restarted = false;
-    while (!(await follows(connection, marker))) {
+    while (!(await follows(connection(), marker))) {
       const nowMs = performance.now();
       if (nowMs - beganMs > timeoutMs) {
         throw new SensordError("bus-rules-not-taken", "the broker does not follow its new rules");
@@ -103,7 +104,8 @@ export class BrokerControl {
 }
 
 /** Whether the broker's rules are those that `marker` names, by what it says of this connection. */
-async function follows(connection: NatsConnection, marker: string): Promise<boolean> {
+async function follows(connection: NatsConnection | null, marker: string): Promise<boolean> {
+  if (connection === null) return false;
   try {
     const reply = await connection.request("$SYS.REQ.USER.INFO", undefined, { timeout: 1000 });
     return reply.string().includes(`"${marker}"`);

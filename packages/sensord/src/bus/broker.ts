@@ -87,7 +87,7 @@ export class Broker {
   }
 
   /** Returns when the broker follows what was written last. @throws SensordError `bus-rules-not-taken`. */
-  follow(connection: NatsConnection): Promise<void> {
+  follow(connection: () => NatsConnection | null): Promise<void> {
     return this.#control.follow(connection, this.#marker, RULES_TIMEOUT_MS);
   }
 }

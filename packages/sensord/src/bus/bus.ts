@@ -17,7 +17,6 @@ import {
   PLATFORM_NAME,
   type Settings,
   type Site,
-  type Welcome,
 } from "@bulkhead/schema";
 import { SensordError } from "../error.ts";
 import { describeError, type Log } from "../log.ts";
@@ -30,6 +29,7 @@ import { readLog } from "./log-reader.ts";
 import { type CommandOptions, type InstrumentPorts, PlatformClient } from "./platform-client.ts";
 import { Quarantine, type QuarantineCount } from "./quarantine.ts";
 import { StreamTail } from "./stream-tail.ts";
+import { type AppliedBus, welcomeOf } from "./welcome.ts";
 import { ensureConsumers, ensureStreams, removeForeignStreams, removeRevokedConsumers } from "./streams.ts";
 
 export interface BusOptions {
@@ -54,6 +54,11 @@ export interface BusDesired {
   readonly sensor: Name;
   readonly instruments: readonly BusInstrument[];
   readonly grants: Site["grants"];
+  /**
+   * Instruments that are installed and not enabled: they have no way to the bus, and what they
+   * emitted stays. What of any other instrument is left in the broker is removed.
+   */
+  readonly retained?: readonly Name[];
 }
 
 export interface BusCounts extends InstrumentCounts {
@@ -81,7 +86,7 @@ export class Bus implements AsyncDisposable {
   readonly #gates: GateSet;
   readonly #quarantine = new Quarantine();
   #desired: BusDesired | null = null;
-  #applied: { readonly sensor: Name; readonly plan: BusPlan } | null = null;
+  #applied: AppliedBus | null = null;
   #problem: BusState["problem"] = null;
   #turn: Promise<void> = Promise.resolve();
   #retry: NodeJS.Timeout | null = null;
@@ -117,7 +122,8 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Makes the bus as granted; returns when it is. Idempotent; one at a time, in order.
+   * Makes the bus as granted; returns when it is, or when a newer call took this one's place.
+   * Idempotent; one at a time, in order.
    * @throws SensordError `bus-broker-unreachable`, `bus-config-rejected`, `bus-rules-not-taken` or
    * `bus-stream-refused`; it is then tried again by itself, and `state` says so meanwhile.
    */
@@ -201,20 +207,20 @@ export class Bus implements AsyncDisposable {
     }
   }
 
-  async #applyNow({ sensor, instruments, grants }: BusDesired): Promise<void> {
+  async #applyNow({ sensor, instruments, grants, retained = [] }: BusDesired): Promise<void> {
     const plan = planBus(instruments, grants);
     await this.#gates.closeOthers(plan.instruments.map(({ name }) => name));
-    const wasUp = this.#client.isUp;
-    if (wasUp) await removeRevokedConsumers(await this.#client.manager(CONNECT_TIMEOUT_MS), plan);
+    const revoked = this.#client.isUp && (await this.#revokeEarly(plan));
     await this.#broker.write(plan.users);
-    await this.#broker.follow(await this.#client.connection(CONNECT_TIMEOUT_MS));
+    await this.#client.connection(CONNECT_TIMEOUT_MS);
+    await this.#broker.follow(() => this.#client.current);
     const manager = await this.#client.manager(CONNECT_TIMEOUT_MS);
-    if (!wasUp) await removeRevokedConsumers(manager, plan);
+    if (!revoked) await removeRevokedConsumers(manager, plan);
     const { storeBytes } = this.#broker;
     await ensureStreams(manager, plan, { ...this.#limits, storeBytes });
     await ensureConsumers(manager, plan, this.#limits.streams);
     const former = this.#applied;
-    this.#applied = { sensor, plan };
+    this.#applied = { sensor, plan, retained };
     if (!this.#closed) this.#gates.open(plan.users.filter(({ name }) => name !== PLATFORM_NAME));
     for (const name of this.#gates.names()) {
       const told = former === null ? null : welcomeOf(former, name);
@@ -222,7 +228,18 @@ export class Bus implements AsyncDisposable {
       // It greets again, and is told what it may do now.
       if (told !== null && changed) this.#client.tell(name, "reload");
     }
-    await removeForeignStreams(manager, plan);
+    await removeForeignStreams(manager, plan, retained);
+  }
+
+  /** Whether what is revoked has lost its consumers; where not, the rules must not wait for it. */
+  async #revokeEarly(plan: BusPlan): Promise<boolean> {
+    try {
+      await removeRevokedConsumers(await this.#client.manager(CONNECT_TIMEOUT_MS), plan);
+      return true;
+    } catch (error) {
+      this.#options.log.warn("consumers not removed yet", describeError(error));
+      return false;
+    }
   }
 
   /** Applies what is desired again, some time later. */
@@ -263,24 +280,8 @@ export class Bus implements AsyncDisposable {
   }
 
   #emitters(): readonly Name[] {
-    const instruments = this.#applied?.plan.instruments ?? [];
-    return [PLATFORM_NAME, ...instruments.flatMap((i) => (i.emits.length > 0 ? [i.name] : []))];
+    const { plan, retained } = this.#applied ?? { plan: { instruments: [] }, retained: [] };
+    const emitters = plan.instruments.flatMap(({ name, emits }) => (emits.length > 0 ? [name] : []));
+    return [PLATFORM_NAME, ...emitters, ...retained];
   }
-}
-
-/** Null where it is none of the plan's. */
-function welcomeOf(
-  { sensor, plan }: { readonly sensor: Name; readonly plan: BusPlan },
-  instrument: Name,
-): Welcome | null {
-  const member = plan.instruments.find(({ name }) => name === instrument);
-  if (member === undefined) return null;
-  return {
-    instrument,
-    sensor,
-    consumers: plan.consumers
-      .filter(({ to }) => to === instrument)
-      .map(({ stream, name, from, type }) => ({ stream, consumer: name, from, type })),
-    emits: [...member.emits],
-  };
 }

@@ -52,7 +52,7 @@ function describe(frame: Frame<ClientOp | ServerOp>): string {
 }
 
 function chunksOf(data: Buffer, cuts: readonly number[]): readonly Buffer[] {
-  const places = [...new Set(cuts.map((cut) => cut % (data.length + 1)))].sort((a, b) => a - b);
+  const places = [...new Set(cuts.map((cut) => cut % (data.length + 1)))].toSorted((a, b) => a - b);
   return [0, ...places].map((from, at) => data.subarray(from, places[at] ?? data.length));
 }
 

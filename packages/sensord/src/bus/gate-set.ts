@@ -49,7 +49,7 @@ export class GateSet implements AsyncDisposable {
 
   /** Opens the gates that are missing; those that are open take their new permissions. */
   open(users: readonly BusUser[]): void {
-    const { socketsDir, credentials, ...common } = this.#options;
+    const { socketsDir, brokerPort, limits, log } = this.#options;
     for (const user of users) {
       const { name } = user;
       const gate = this.#gates.get(name);
@@ -58,11 +58,13 @@ export class GateSet implements AsyncDisposable {
         continue;
       }
       const opened = new BusGate({
-        ...common,
+        brokerPort,
+        limits,
+        log,
         instrument: name,
         socketPath: `${socketsDir}/${name}/bus.sock`,
         user,
-        credentials: credentials(name),
+        credentials: this.#options.credentials(name),
         counts: this.counts(name),
       });
       this.#gates.set(name, opened);

@@ -75,6 +75,11 @@ export class PlatformClient implements AsyncDisposable {
     return this.#isUp;
   }
 
+  /** The connection that there is, or was last; null before the first and between two. */
+  get current(): NatsConnection | null {
+    return this.#connection;
+  }
+
   /** The connection, once there was one. @throws SensordError `bus-broker-unreachable` after `timeoutMs`. */
   async connection(timeoutMs: number): Promise<NatsConnection> {
     const ended = new AbortController();
@@ -210,25 +215,40 @@ export class PlatformClient implements AsyncDisposable {
     for (const service of ["hello", "health", "quarantine"] as const) {
       connection.subscribe(`svc.*.${service}`, {
         callback: (error, message) => {
-          if (error === null) this.#hear(service, message);
+          if (error === null) this.#hearSafely(service, message);
         },
       });
     }
+    void this.#watch(connection);
     this.#up(connection);
+    await connection.closed();
+    this.#isUp = false;
+    this.#connection = null;
+    this.#connected = Promise.withResolvers();
+    this.#connected.promise.catch(() => undefined);
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (status.type === "disconnect") this.#isUp = false;
       if (status.type === "reconnect") this.#up(connection);
       if (status.type === "error") this.#options.log.warn("bus", describeError(status.error));
     }
-    this.#isUp = false;
-    this.#connected = Promise.withResolvers();
-    this.#connected.promise.catch(() => undefined);
   }
 
   #up(connection: NatsConnection): void {
     this.#isUp = true;
     this.#connected.resolve(connection);
     this.#options.onConnected();
+  }
+
+  /** What fails in a listener must not reach the client library, which would drop the connection. */
+  #hearSafely(service: Exclude<ServiceName, "log">, message: Msg): void {
+    try {
+      this.#hear(service, message);
+    } catch (error) {
+      this.#options.log.error("a report was not taken", { service, ...describeError(error) });
+    }
   }
 
   #hear(service: Exclude<ServiceName, "log">, message: Msg): void {

@@ -72,17 +72,13 @@ export class StreamTail {
     ends: Map<string, number>,
     signal: AbortSignal,
   ): AsyncGenerator<JsMsg, void, undefined> {
-    const windows: Window[] = [];
-    for (const source of sources) {
-      signal.throwIfAborted();
-      const window = await this.#window(source, query);
-      if (window === null) continue;
-      ends.set(source.stream, window.lastSequence);
-      windows.push(window);
-    }
+    const windows = (await Promise.all(sources.map((source) => this.#window(source, query)))).filter(
+      (window) => window !== null,
+    );
+    for (const { source, lastSequence } of windows) ends.set(source.stream, lastSequence);
     const chosen = windows
       .flatMap((window) => window.times.map((time) => ({ ...time, window })))
-      .sort((a, b) => a.storedMs - b.storedMs || a.sequence - b.sequence)
+      .toSorted((a, b) => a.storedMs - b.storedMs || a.sequence - b.sequence)
       .slice(-query.limit);
     const readers = new Map<Window, AsyncGenerator<JsMsg, void, undefined>>();
     try {

@@ -57,9 +57,14 @@ export async function ensureStreams(
   }
 }
 
-/** Removes the streams of instruments that are not in the plan. */
-export async function removeForeignStreams(jsm: JetStreamManager, plan: BusPlan): Promise<void> {
-  const wanted = new Set(streamNames(plan));
+/** Removes the streams of instruments that are neither in the plan nor retained. */
+export async function removeForeignStreams(
+  jsm: JetStreamManager,
+  plan: BusPlan,
+  retained: readonly Name[],
+): Promise<void> {
+  const kept = retained.flatMap((name) => [subjects.stream(name), subjects.logStream(name)]);
+  const wanted = new Set([...streamNames(plan), ...kept]);
   const foreign: string[] = [];
   for await (const name of jsm.streams.names()) {
     if (OURS.test(name) && !wanted.has(name)) foreign.push(name);

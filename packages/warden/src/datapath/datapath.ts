@@ -13,13 +13,14 @@ import {
   engineNamespace,
   engineNamespacePath,
   ensureEngineNamespace,
+  hasNamespace,
   observeEngines,
   removeEngineNamespace,
 } from "./engine-namespace.ts";
 import { checkFilter } from "./filter.ts";
 import type { FilterCheck } from "./filter.ts";
 import type { MirrorSpec } from "./mirror.ts";
-import { mirrorState, removeMirror, removeOtherMirrors, setMirror } from "./mirror.ts";
+import { mirrorState, removeMirror, setMirror, strayTaps } from "./mirror.ts";
 import { hostNamespace, observeLinks } from "./namespace.ts";
 import type { TapId } from "./naming.ts";
 import { checkedName, parseWireTag, spanDeviceName } from "./naming.ts";
@@ -76,8 +77,6 @@ export interface Datapath {
   disconnectWire(tap: TapId): Promise<void>;
   setMirror(mirror: MirrorSpec): Promise<void>;
   removeMirror(tap: TapId): Promise<void>;
-  /** Removes mirrors whose instrument is none of these: left by one that went away together with its wire. */
-  removeOtherMirrors(engine: string, instruments: readonly string[]): Promise<void>;
 }
 
 /** How to make the datapath of an installation. */
@@ -107,7 +106,9 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
     observe: (known) => observe(commands, slug, known),
     async counters(known) {
       const found = [];
-      for (const engine of await observeEngines(commands, slug)) {
+      // Only those that have a tap to read: looking for others costs a program for each namespace of the host.
+      for (const engine of new Set(known.taps.map((tap) => tap.engine))) {
+        if (!(await hasNamespace(slug, engine))) continue;
         const instruments = known.taps.flatMap((tap) => (tap.engine === engine ? [tap.instrument] : []));
         found.push(await observeCounters(commands, slug, engine, instruments, known.pids, countsOf));
       }
@@ -144,7 +145,6 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
       await removeMirror(commands, slug, tap);
       lastCounts.delete(keyOf(tap));
     },
-    removeOtherMirrors: (engine, instruments) => removeOtherMirrors(commands, slug, engine, instruments),
   };
 }
 
@@ -163,7 +163,8 @@ async function observe(commands: Commands, slug: string, known: Known): Promise<
       filters.push(...(await observeFilters(namespace, spanDeviceName(span.interface), "ingress")));
     }
     const wanted = known.taps.filter((tap) => tap.engine === engine).map((tap) => tap.instrument);
-    for (const instrument of new Set([...wires.map((wire) => wire.instrument), ...wanted])) {
+    const names = new Set([...wires.map((wire) => wire.instrument), ...wanted]);
+    for (const instrument of names) {
       const tap = { engine, instrument };
       const wire = wires.find((each) => each.instrument === instrument)?.wire ?? "none";
       const mirror = mirrorState(slug, tap, actions, filters);
@@ -175,6 +176,9 @@ async function observe(commands: Commands, slug: string, known: Known): Promise<
           shortDigest(each.filter) === mirror?.cookie.expression,
       );
       taps.push({ ...tap, wire, filter: mirror?.intact ? (expression?.filter ?? null) : null });
+    }
+    for (const stray of strayTaps(slug, engine, names, actions)) {
+      taps.push({ ...stray, wire: "none", filter: null });
     }
     spans.push(...found);
   }

@@ -83,6 +83,11 @@ export async function observeEngines(commands: Commands, slug: string): Promise<
   return engines;
 }
 
+/** Whether there is a namespace of the engine's name; that it is ours is what `observeEngines` looks at. */
+export async function hasNamespace(slug: string, engine: string): Promise<boolean> {
+  return (await nameState(engineNamespaceName(slug, engine))) === "namespace";
+}
+
 /** Every device in every namespace that has a name on this host, whoever made it. */
 export async function observeNamedLinks(commands: Commands): Promise<readonly Link[]> {
   const links: Link[] = [];

@@ -20,7 +20,14 @@ import {
 import type { TapCookie } from "./mirror-action.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 import { observeLink, observeLinks } from "./namespace.ts";
-import { parseSpanTag, spanDeviceName, tapIndex, wireDeviceName } from "./naming.ts";
+import {
+  parseSpanTag,
+  parseStrayTapName,
+  spanDeviceName,
+  strayTapName,
+  tapIndex,
+  wireDeviceName,
+} from "./naming.ts";
 import type { TapId } from "./naming.ts";
 import { resetWireCounts } from "./wire-counts.ts";
 import { seenIndex } from "./span-counters.ts";
@@ -85,28 +92,31 @@ export async function setMirror(
   undo.move();
 }
 
-/** Removes a tap's mirror with its counts, from whichever span it is on. Idempotent; the device may be gone. */
+/**
+ * Removes a tap's mirror with its counts, from whichever span it is on. Idempotent; the device may be gone.
+ * The tap may be a stray one, as `strayTaps` names it.
+ */
 export async function removeMirror(commands: Commands, slug: string, tap: TapId): Promise<void> {
   const namespace = engineNamespace(commands, slug, tap.engine);
+  const stray = parseStrayTapName(tap.instrument);
+  if (stray !== null) await removeMirrorIn(namespace, slug, stray);
   await removeMirrorIn(namespace, slug, tapIndex(slug, tap));
 }
 
 /**
- * Removes the mirrors of taps other than these: those of an instrument that is gone together with its wire, and whose
- * name therefore stands nowhere any more.
+ * Taps that have a mirror and are none of these: those of an instrument that is gone together with its wire. They go
+ * by a name made of their index, since their own stands nowhere any more.
  */
-export async function removeOtherMirrors(
-  commands: Commands,
+export function strayTaps(
   slug: string,
   engine: string,
-  instruments: readonly string[],
-): Promise<void> {
-  const namespace = engineNamespace(commands, slug, engine);
-  const kept = new Set(instruments.map((instrument) => tapIndex(slug, { engine, instrument })));
-  for (const action of (await observeMirred(namespace)).values()) {
-    if (kept.has(action.index) || parseCookie(action.cookie) === null) continue;
-    await removeMirrorIn(namespace, slug, action.index);
-  }
+  instruments: Iterable<string>,
+  actions: ReadonlyMap<number, MirredAction>,
+): readonly TapId[] {
+  const known = new Set(Array.from(instruments, (instrument) => tapIndex(slug, { engine, instrument })));
+  return [...actions.values()]
+    .filter((action) => !known.has(action.index) && parseCookie(action.cookie) !== null)
+    .map((action) => ({ engine, instrument: strayTapName(action.index) }));
 }
 
 /** A tap's mirror as the kernel has it; null if there is none. `filters` are those of the span's ingress. */

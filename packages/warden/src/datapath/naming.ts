@@ -64,6 +64,17 @@ export function tapIndex(slug: string, tap: TapId): number {
   return (tapDigest(slug, tap).readUInt32BE(8) & 0x3fffffff) + 0x40000000;
 }
 
+/** What the tap of a mirror is called whose instrument's name stands nowhere any more: the kernel keeps the index alone. */
+export function strayTapName(index: number): string {
+  return `stray-${index.toString(16)}`;
+}
+
+/** The index in such a name; null for any other. */
+export function parseStrayTapName(instrument: string): number | null {
+  const hex = /^stray-(?<hex>[4-7][0-9a-f]{7})$/.exec(instrument)?.groups?.["hex"];
+  return hex === undefined ? null : Number.parseInt(hex, 16);
+}
+
 /** Alias of `lo` in an engine's namespace: that is how a namespace is known to be ours. */
 export function engineTag(slug: string, engine: string): string {
   return `bulkhead engine ${checkedName(slug)} ${checkedName(engine)}`;

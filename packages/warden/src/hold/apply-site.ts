@@ -21,7 +21,7 @@ export async function applySite(staged: StoredSite, parts: HolderParts, take: Ta
   const plan = planSite({
     ...reading,
     rejectedFilters: await rejectedFilters(siteFilters(staged.text, SITE_FILE), host),
-    observed: await host.observe(checked.desired.taps),
+    observed: await host.observe(checked.desired),
     stopped: state.stopped,
     held: [],
   });

@@ -5,7 +5,14 @@
  * One thing at a time: passes, applies and orders run in a queue. It decides nothing: the core
  * plans, the executors act, and after a failure the host is observed again.
  */
-import { checkedSite, type Desired, planSteps, type CheckedSite } from "@bulkhead/core";
+import {
+  type CheckedSite,
+  checkedSite,
+  type Desired,
+  type DesiredTap,
+  packageTexts,
+  planSteps,
+} from "@bulkhead/core";
 import type { ApplyOutcome, Name, Observed, Step, TapCounters, WardenState } from "@bulkhead/schema";
 import { WardenError } from "../error.ts";
 import type { StoredSite } from "../site/site-store.ts";
@@ -15,7 +22,11 @@ import { type HolderParts, SITE_FILE, type StepContext } from "./ports.ts";
 import { TaskQueue } from "./task-queue.ts";
 import { StateFeed } from "./state-feed.ts";
 
-const INTERVAL_MS = 10_000;
+const INTERVAL_MS = 60_000;
+/** A hint is followed so soon; many of them are one look. */
+const HINT_MS = 300;
+/** After a failure it is tried again. */
+const RETRY_MS = 5_000;
 /** After steps were taken, what they caused is looked at soon. */
 const SETTLE_MS = 500;
 const NOTHING: Desired = { instruments: [], spans: [], taps: [] };
@@ -27,7 +38,10 @@ export class Holder {
   /** Instruments that ran when last looked at: one that does not run now has ended by itself. */
   #running = new Set<Name>();
   #known = new Map<string, string>();
+  #taps: readonly DesiredTap[] = [];
   #timer: NodeJS.Timeout | null = null;
+  /** When the timer is due, by the monotonic clock. */
+  #dueMs = 0;
   #held = true;
 
   constructor(parts: HolderParts) {
@@ -37,10 +51,16 @@ export class Holder {
   /** Begins to hold; ends when the signal aborts. */
   start(signal: AbortSignal): void {
     signal.addEventListener("abort", () => this.#letGo());
+    this.#parts.host.onHint(() => this.hinted());
     this.wake();
   }
 
-  /** Something may have changed: look now. Calls while a pass waits are one pass. */
+  /** Something may have changed: look soon. */
+  hinted(): void {
+    if (this.#held) this.#schedule(HINT_MS);
+  }
+
+  /** Look now. Calls while a pass waits are one pass. */
   wake(): void {
     if (this.#held) this.#queue.runOnce("pass", () => this.#pass());
   }
@@ -106,30 +126,46 @@ export class Holder {
   #letGo(): void {
     this.#held = false;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   /** One look at the host, and what it takes to bring it to the accepted site. */
   async #pass(): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    let delayMs = INTERVAL_MS;
+    let delayMs = RETRY_MS;
     try {
       delayMs = await this.#holdOnce();
     } catch (error) {
       this.feed.publishProblem(problemOf("host", error));
     }
-    if (this.#held) this.#timer = setTimeout(() => this.wake(), delayMs);
+    this.#schedule(delayMs);
+  }
+
+  /** The next pass, no later than in `delayMs`. */
+  #schedule(delayMs: number): void {
+    if (!this.#held) return;
+    const dueMs = performance.now() + delayMs;
+    if (this.#timer !== null) {
+      if (this.#dueMs <= dueMs) return;
+      clearTimeout(this.#timer);
+    }
+    this.#dueMs = dueMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.wake();
+    }, delayMs);
   }
 
   async #holdOnce(): Promise<number> {
     const { host, sites, state, nowMs } = this.#parts;
     const site = await sites.accepted();
     const checked = await this.#checked();
-    const taps = checked?.desired.taps ?? [];
-    const before = await host.observe(taps);
+    const desired = checked?.desired ?? NOTHING;
+    this.#taps = desired.taps;
+    const before = await host.observe(desired);
     await this.#noteEnds(before);
     const held = state.crashes(nowMs()).filter((c) => c.nextStartMs > nowMs());
     const steps = planSteps({
-      desired: checked?.desired ?? NOTHING,
+      desired,
       observed: before,
       stopped: state.stopped,
       held: held.map((c) => c.instrument),
@@ -145,10 +181,20 @@ export class Holder {
       if (failure.step.kind === "instrument.start")
         await state.recordEnd(failure.step.instrument, nowMs(), failure.message);
     }
-    const after = steps.length > 0 ? await host.observe(taps) : before;
+    const after = steps.length > 0 ? await host.observe(desired) : before;
     this.#running = new Set(after.instruments.filter((i) => i.state === "running").map((i) => i.name));
     this.feed.publish({
-      site: site === null ? null : { version: site.version, text: site.text, files: [...site.files] },
+      site:
+        site === null
+          ? null
+          : {
+              version: site.version,
+              text: site.text,
+              files: [...site.files],
+              packages: Object.fromEntries(
+                (checked?.instruments ?? []).map((i) => [i.name, packageTexts(i.package)]),
+              ),
+            },
       stopped: [...state.stopped],
       observed: after,
       crashes: state.crashes(nowMs()).map((c) => ({
@@ -168,7 +214,7 @@ export class Holder {
       .map((c) => c.nextStartMs - nowMs())
       .filter((ms) => ms > 0);
     if (steps.length > 0 && failures.length === 0) return SETTLE_MS;
-    return Math.max(50, Math.min(INTERVAL_MS, ...due));
+    return Math.max(50, Math.min(failures.length > 0 ? RETRY_MS : INTERVAL_MS, ...due));
   }
 
   async #noteEnds(observed: Observed): Promise<void> {
@@ -208,7 +254,7 @@ export class Holder {
 
   /** Steps toward `desired` outside of a pass; throws for the first that fails. */
   async #bring(desired: Desired, stopped: readonly Name[]): Promise<void> {
-    const observed = await this.#parts.host.observe(desired.taps);
+    const observed = await this.#parts.host.observe(desired);
     for (const step of planSteps({ desired, observed, stopped, held: [] }))
       await this.#mustDo(step, { siteDir: "/nonexistent" });
   }
@@ -255,15 +301,18 @@ export class Holder {
       throw new WardenError("sensor-down", "the sensor was taken down; start it again with `bulkhead up`");
   }
 
-  /** Counters of the accepted site's taps, read now. */
-  async counters(): Promise<readonly TapCounters[]> {
-    const checked = await this.#checked();
-    return this.#parts.host.counters(checked?.desired.taps ?? []);
+  /** Counters of the accepted site's taps, read now; the taps and pids are those of the last look. */
+  counters(): Promise<readonly TapCounters[]> {
+    return this.#parts.host.counters(this.#taps, pidsOf(this.feed.current.observed));
   }
 
   get state(): WardenState {
     return this.feed.current;
   }
+}
+
+function pidsOf(observed: Observed): ReadonlyMap<string, number> {
+  return new Map(observed.instruments.flatMap(({ name, pid }) => (pid === null ? [] : [[name, pid]])));
 }
 
 function problemOf(target: string, error: unknown): WardenState["problems"][number] {

@@ -2,7 +2,7 @@
  * What the holder needs of the host: ports that it owns. The real ones are engine/, datapath/,
  * volumes/ and inbox/; tests of the holder give an in-memory host.
  */
-import type { DesiredTap } from "@bulkhead/core";
+import type { Desired, DesiredTap } from "@bulkhead/core";
 import type { Catalogue, Observed, Step, StepKind, TapCounters } from "@bulkhead/schema";
 import type { AcceptedPackages } from "../site/catalogue-store.ts";
 import type { SiteStore } from "../site/site-store.ts";
@@ -23,12 +23,17 @@ export type Executors = {
   readonly [K in StepKind]: (step: StepOf<K>, context: StepContext) => Promise<void>;
 };
 
+/** What the host cannot know by itself. */
+export type Expected = Pick<Desired, "taps" | "spans">;
+
 export interface Host {
   readonly executors: Executors;
-  /** `taps`: those whose filters may be in force; the kernel holds only their digests. */
-  observe(taps: readonly DesiredTap[]): Promise<Observed>;
-  /** Reads the taps' counters from outside the instruments. */
-  counters(taps: readonly DesiredTap[]): Promise<readonly TapCounters[]>;
+  /** `expected`: taps whose filters may be in force (the kernel holds only digests), and devices to look out for. */
+  observe(expected: Expected): Promise<Observed>;
+  /** Reads the taps' counters from outside the instruments; `pids` are those of the last look. */
+  counters(taps: readonly DesiredTap[], pids: ReadonlyMap<string, number>): Promise<readonly TapCounters[]>;
+  /** Calls back when something changed that is worth a look; a hint, never a fact. */
+  onHint(listener: () => void): void;
   /** The compiler's objection to a capture filter; null where it takes it. */
   rejectFilter(expression: string): Promise<string | null>;
   /** Removes what instruments share: the runtime's project and pool, and claims. */

@@ -4,22 +4,20 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parsePackage, type PackageTexts } from "@bulkhead/core";
-import { type Catalogue, type CataloguePackage, type InstallationLayout, Name } from "@bulkhead/schema";
+import { packageTexts, parsePackage } from "@bulkhead/core";
+import {
+  type Catalogue,
+  type CataloguePackage,
+  type InstallationLayout,
+  Name,
+  PackageTexts,
+} from "@bulkhead/schema";
 import * as z from "zod";
 import { WardenError } from "../error.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
 import { readIfPresent } from "./read-file.ts";
 
-const AcceptedFile = z.record(
-  Name,
-  z.strictObject({
-    manifestFile: z.string(),
-    manifest: z.string(),
-    configSchema: z.string().nullable(),
-    image: z.string(),
-  }),
-);
+const AcceptedFile = z.record(Name, PackageTexts);
 
 /** @throws WardenError `catalogue-bad-package` for a manifest that does not parse: the catalogue is root's own. */
 export async function readCatalogue(layout: InstallationLayout): Promise<Catalogue> {
@@ -47,15 +45,7 @@ export class AcceptedPackages {
   }
 
   async write(accepted: Catalogue): Promise<void> {
-    const texts = Object.entries(accepted).map(([name, p]): [string, PackageTexts] => [
-      name,
-      {
-        manifestFile: p.manifestFile,
-        manifest: p.manifestText,
-        configSchema: p.configSchema === null ? null : JSON.stringify(p.configSchema),
-        image: JSON.stringify({ digest: p.digest }),
-      },
-    ]);
+    const texts = Object.entries(accepted).map(([name, each]) => [name, packageTexts(each)]);
     await writeFileAtomically(this.#file, JSON.stringify(Object.fromEntries(texts)));
   }
 }
