@@ -29,7 +29,7 @@ interface Suite {
 const SUITES: readonly Suite[] = [
   {
     name: "unit",
-    globs: ["packages/*/{src,test}/**/*.test.ts", "instruments/*/src/**/*.test.ts"],
+    globs: ["packages/*/{src,test}/**/*.test.ts", "instruments/*/src/**/*.test.ts", "test/unit/*.test.ts"],
     concurrency: 2,
     needsHost: false,
   },

@@ -1,3 +1,16 @@
+/** Stable codes of the CLI's own; each stands in docs/errors.md. */
+export type CliErrorCode =
+  | "bad-answer"
+  | "demo-config-refused"
+  | "demo-nothing-seen"
+  | "demo-site-refused"
+  | "file-unreadable"
+  | "needs-root"
+  | "no-such-instrument"
+  | "not-permitted"
+  | "not-running"
+  | "unknown-query";
+
 /** The CLI's one error class: a stable code, words for a person, what to do next, and the exit code. */
 export class CliError extends Error {
   override readonly name = "CliError";

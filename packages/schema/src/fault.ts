@@ -22,7 +22,6 @@ export const FAULT_CODES = [
   "filter-rejected",
   "flow-refused",
   "not-supported",
-  "wrong-sensor",
 ] as const;
 
 export const FaultCode = z.enum(FAULT_CODES);

@@ -7,6 +7,7 @@
  */
 import type { ApplyReply, ApplyOutcome, Name } from "@bulkhead/schema";
 import { ProblemError } from "./api/problem.ts";
+import type { SensordErrorCode } from "./error.ts";
 import type { ConfigDelivery } from "./config-delivery.ts";
 import type { SiteKeeper } from "./site-keeper.ts";
 
@@ -62,10 +63,10 @@ function answerOf(instrument: Name, configs: Pick<ConfigDelivery, "state">): App
 }
 
 function failure({ step, code, message }: Extract<ApplyOutcome, { outcome: "failed" }>): ProblemError {
-  const stable = /^[a-z0-9]+(-[a-z0-9]+)+$/.test(code);
   const place = step === null ? "" : `${step.kind} ${step.target}: `;
   return new ProblemError(
-    stable ? (code as `${string}-${string}`) : "apply-failed", // the pattern is the type
+    // warden's own code, passed on as it is: it stands in docs/errors.md like ours.
+    /^[a-z0-9]+(-[a-z0-9]+)+$/.test(code) ? (code as SensordErrorCode) : "apply-failed",
     `${place}${message}`,
     { status: 409, extra: { step } },
   );

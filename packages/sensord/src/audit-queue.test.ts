@@ -31,7 +31,7 @@ test("audit queue: an entry that warden refuses does not hold up the others", as
   const taken: string[] = [];
   const sink = {
     audit: async ({ kind }: AuditEntry) => {
-      if (kind === "bad") throw new SensordError("bad-request", "no", { fields: { status: 400 } });
+      if (kind === "bad") throw new SensordError("warden-refused", "no", { fields: { status: 400 } });
       taken.push(kind);
     },
   };

@@ -6,8 +6,50 @@
  * It is not used for expected outcomes: those are return unions.
  */
 
-/** A stable code in kebab-case, for example `warden-unreachable`. */
-export type SensordErrorCode = `${string}-${string}`;
+/** Stable codes; each stands in docs/errors.md. */
+export type SensordErrorCode =
+  | "api-not-listening"
+  | "api-socket-in-use"
+  | "apply-failed"
+  | "audit-behind"
+  | "bus-bad-answer"
+  | "bus-broker-unreachable"
+  | "bus-config-rejected"
+  | "bus-emit-failed"
+  | "bus-no-answer"
+  | "bus-rules-not-taken"
+  | "bus-stream-refused"
+  | "caller-unknown"
+  | "catalogue-unreadable"
+  | "grant-ignored"
+  | "ledger-not-kept"
+  | "ledger-unreadable"
+  | "line-too-long"
+  | "not-permitted"
+  | "package-unreadable"
+  | "request-invalid"
+  | "request-too-large"
+  | "route-unknown"
+  | "settings-invalid"
+  | "settings-unreadable"
+  | "site-absent"
+  | "site-faults"
+  | "site-unreadable"
+  | "ui-away"
+  | "ui-busy"
+  | "ui-denied"
+  | "ui-late"
+  | "ui-method-refused"
+  | "ui-not-granted"
+  | "ui-path-refused"
+  | "ui-reply-invalid"
+  | "unexpected-error"
+  | "unknown-instrument"
+  | "warden-refused"
+  | "warden-reply-invalid"
+  | "warden-timeout"
+  | "warden-unreachable"
+  | "wrong-user";
 
 /** What is known about a failure, printable as JSON. */
 export type SensordErrorFields = Readonly<Record<string, string | number | boolean | null>>;

@@ -18,7 +18,7 @@ import {
   type WardenVerb,
 } from "@bulkhead/schema";
 import * as z from "zod";
-import { SensordError } from "./error.ts";
+import { SensordError, type SensordErrorCode } from "./error.ts";
 import { readLines } from "./lines.ts";
 
 const REPLY_TIMEOUT_MS = 30_000;
@@ -165,7 +165,8 @@ function refusal(verb: WardenVerb, status: number, text: string): SensordError {
   const code = problem.success ? problem.data.code : "warden-refused";
   const detail = problem.success ? problem.data.message : `HTTP ${status}`;
   return new SensordError(
-    /^[a-z0-9]+(-[a-z0-9]+)+$/.test(code) ? (code as `${string}-${string}`) : "warden-refused", // the pattern is the type
+    // warden's own code, passed on as it is: it stands in docs/errors.md like ours.
+    /^[a-z0-9]+(-[a-z0-9]+)+$/.test(code) ? (code as SensordErrorCode) : "warden-refused",
     detail.slice(0, MAX_PROBLEM_TEXT),
     { fields: { verb, status } },
   );

@@ -78,9 +78,15 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       "inbox.put": (step, { siteDir }) => inbox.put({ ...step, siteDir }),
       "instrument.create": (step) => containers.create(step.spec, step.specDigest),
       "inbox.remove": (step) => inbox.remove(step.instrument),
-      "instrument.remove": (step) => containers.remove(step.instrument),
+      "instrument.remove": async (step) => {
+        await datapath.keepWireCounts();
+        await containers.remove(step.instrument);
+      },
       "instrument.start": (step) => containers.start(step.instrument),
-      "instrument.stop": (step) => containers.stop(step.instrument),
+      "instrument.stop": async (step) => {
+        await datapath.keepWireCounts();
+        await containers.stop(step.instrument);
+      },
       "wire.connect": async ({ engine, instrument }) =>
         datapath.connectWire({ engine, instrument, pid: await pidOf(instrument) }),
       "wire.disconnect": (step) => datapath.disconnectWire(step),

@@ -30,7 +30,8 @@ class MemoryHost implements Host {
   readonly broken = new Set<string>();
   readonly executors = new Proxy({} as Executors, {
     get: () => async (step: Step) => {
-      if (this.broken.has(`${step.kind} ${step.target}`)) throw new WardenError("disk-full", "no space left");
+      if (this.broken.has(`${step.kind} ${step.target}`))
+        throw new WardenError("volume-no-space", "no space left");
       this.taken.push(`${step.kind} ${step.target}`);
       this.observed = achieve(this.observed, step);
     },
@@ -117,7 +118,7 @@ test("when a step fails the former site is in force again, and nothing of the ne
     SITE.replace("  pdns:", "  more: { package: passive-dns }\n  pdns:").replace("not port 22", "port 53"),
   );
   const outcome = await b.holder.apply();
-  assert.equal(outcome.outcome === "failed" && outcome.code, "disk-full");
+  assert.equal(outcome.outcome === "failed" && outcome.code, "volume-no-space");
   assert.equal(b.holder.state.site?.text, SITE);
   const sorted = (o: Observed) => ({
     ...o,

@@ -12,10 +12,10 @@ import * as z from "zod";
 import { openRuntimeClient } from "../../../packages/warden/src/engine/runtime-client.ts";
 import type { RuntimeEvent } from "../../../packages/warden/src/engine/runtime-events.ts";
 import { exchange } from "../../../packages/warden/src/engine/runtime-http.ts";
-import { isWardenError } from "../../../packages/warden/src/error.ts";
+import { isWardenError, type WardenErrorCode } from "../../../packages/warden/src/error.ts";
 import { eventually, RUNTIME_SOCKET } from "./engine-stand.ts";
 
-const withCode = (code: `runtime-${string}`) => (error: unknown) => isWardenError(error, code);
+const withCode = (code: WardenErrorCode) => (error: unknown) => isWardenError(error, code);
 const server = { scope: "server" } as const;
 
 /** A socket that leads to the daemon until it is cut. */

@@ -87,7 +87,7 @@ function resultOf(seen: DemoWatch, readyMs: number): object {
       package: of,
       state,
     })),
-    taps: status.taps.map(
+    taps: seen.taps.map(
       ({ sensor, instrument, seen: frames, filtered, mirrored, wireDropped, toolDropped }) => ({
         sensor,
         instrument,

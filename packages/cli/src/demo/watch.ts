@@ -20,6 +20,8 @@ export interface DemoWatch {
   /** Milliseconds from the packet's capture to the event in this process. */
   readonly packetToEventMs: readonly number[];
   readonly status: SensorStatus;
+  /** What the taps counted in this run; the status has the sums since they were first made. */
+  readonly taps: SensorStatus["taps"];
 }
 
 export interface WatchOptions {
@@ -54,20 +56,45 @@ interface Seen {
 async function waitForBoth(context: Context, options: WatchOptions, seen: Seen): Promise<DemoWatch> {
   const startedMs = performance.now();
   const before = await dnsObservations(context);
+  const { taps: tapsBefore } = await context.api.get(API_ROUTES.status.path, SensorStatus);
   let bothMs: number | null = null;
   for (;;) {
     const status = await context.api.get(API_ROUTES.status.path, SensorStatus);
     const dnsRecords = Math.max(0, (await dnsObservations(context)) - before);
     const nowMs = performance.now();
     if (seen.alerts > 0 && dnsRecords > 0) bothMs ??= nowMs;
-    const settled = status.instruments.every((i) => i.state === "running" || i.state === "stopped");
+    const taps = status.taps.map((tap) => tapSince(tap, tapsBefore));
+    const settled =
+      status.instruments.every((i) => i.state === "running" || i.state === "stopped") &&
+      taps.every((tap) => tap.seen > 0);
     if (bothMs !== null && nowMs - bothMs >= options.lingerMs && settled) {
-      return { alerts: seen.alerts, dnsRecords, packetToEventMs: seen.delaysMs, status };
+      return { alerts: seen.alerts, dnsRecords, packetToEventMs: seen.delaysMs, status, taps };
     }
     if (nowMs - startedMs > options.deadlineMs || context.signal.aborted)
-      throw nothingSeen(seen, dnsRecords, status);
+      throw nothingSeen(seen, dnsRecords, { ...status, taps });
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
+}
+
+type Tap = SensorStatus["taps"][number];
+const COUNTS = [
+  "seen",
+  "filtered",
+  "mirrored",
+  "notMirrored",
+  "wireDropped",
+  "received",
+  "processed",
+  "toolDropped",
+  "guardDropped",
+] as const satisfies readonly (keyof Tap)[];
+
+/** The sums come out of differences as they do of totals. */
+function tapSince(tap: Tap, before: readonly Tap[]): Tap {
+  const former = before.find((t) => t.instrument === tap.instrument);
+  // A tap that the site took away and gives again has begun at zero.
+  if (former === undefined || former.seen > tap.seen) return tap;
+  return { ...tap, ...Object.fromEntries(COUNTS.map((count) => [count, tap[count] - former[count]])) };
 }
 
 async function followType(
@@ -106,6 +133,9 @@ function nothingSeen(seen: Seen, dnsRecords: number, status: SensorStatus): CliE
     ...status.instruments
       .filter((i) => i.state !== "running")
       .map((i) => `${i.name} is ${i.state}${i.detail === "" ? "" : ` (${i.detail})`}`),
+    ...status.taps
+      .filter((tap) => tap.seen === 0)
+      .map((tap) => `nothing was counted on the tap of ${tap.instrument}`),
     ...status.problems.map((p) => `${p.target}: ${p.message}`),
   ];
   return new CliError("demo-nothing-seen", `the demo did not come up whole: ${missing.join("; ")}`, {

@@ -3,7 +3,7 @@
  * stable code. An error that is not ours is told as such and no more: its text may hold anything.
  */
 import type { Problem } from "@bulkhead/schema";
-import { isSensordError, SensordError } from "../error.ts";
+import { isSensordError, type SensordErrorCode, SensordError } from "../error.ts";
 
 /** HTTP status of each code that callers meet; others of ours are 500. */
 const STATUS: Readonly<Record<string, number>> = {
@@ -36,7 +36,7 @@ export class ProblemError extends SensordError {
   readonly extra: Readonly<Record<string, unknown>>;
 
   constructor(
-    code: `${string}-${string}`,
+    code: SensordErrorCode,
     message: string,
     options: { readonly status?: number; readonly extra?: Readonly<Record<string, unknown>> } = {},
   ) {

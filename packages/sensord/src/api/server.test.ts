@@ -217,11 +217,11 @@ test("API: a reply that does not fit the contract is not sent", async () => {
 
 test("API: warden's refusals keep their code and status", async () => {
   const refuse = async (): Promise<never> => {
-    throw new SensordError("sensor-down", "it is down", { fields: { verb: "start", status: 409 } });
+    throw new SensordError("warden-refused", "it is down", { fields: { verb: "start", status: 409 } });
   };
   const server = await serve({ own: { start: refuse } });
   const answer = await server.inject({ method: "POST", url: "/api/v1/instruments/ids/start" });
-  assert.deepEqual([answer.statusCode, Problem.parse(answer.json()).code], [409, "sensor-down"]);
+  assert.deepEqual([answer.statusCode, Problem.parse(answer.json()).code], [409, "warden-refused"]);
   await server.close();
 });
 

@@ -117,15 +117,22 @@ export class GateConnection {
       if (fault !== null) return this.destroy();
       if (!this.#client.writableNeedDrain) return;
       this.#server.pause();
-      this.#stall ??= this.#after(this.#context.limits.stallMs, () => {
-        this.#context.counts.refuse("slow-reader", "did not read what it was sent");
-        this.destroy();
-      });
+      this.#stall ??= this.#after(this.#context.limits.stallMs, () => this.#endStalled());
     });
     this.#server.on("drain", () => this.#goOn(WAITS_FOR_BROKER));
     // An error is followed by the close.
     this.#server.on("error", () => undefined);
-    this.#server.on("close", () => this.#endClient());
+    this.#server.on("close", () => {
+      // The broker gives up on one who does not read, too, and may do so first.
+      if (this.#stall === null) this.#endClient();
+      else this.#endStalled();
+    });
+  }
+
+  #endStalled(): void {
+    if (this.#ended) return;
+    this.#context.counts.refuse("slow-reader", "did not read what it was sent");
+    this.destroy();
   }
 
   #fromBroker(frame: Frame<ServerOp>): Verdict {

@@ -38,6 +38,7 @@ export interface BrokerLimits {
   readonly storeBytes: number;
   /** Of one connection. */
   readonly subscriptions: number;
+  /** What may wait for it to be read. A pull is delivered in one go, so a consumer must not ask for more than this. */
   readonly pendingBytes: number;
   readonly writeDeadlineMs: number;
   /** How often what is stored is forced to the disk: what a power failure can cost. */
@@ -68,7 +69,7 @@ const MIB = 1024 * KIB;
 
 export const DEFAULT_BUS_LIMITS: BusLimits = {
   gate: {
-    connections: 16,
+    connections: 4,
     connectsPerSecond: 5,
     connectBurst: 30,
     handshakeMs: 5000,
@@ -90,7 +91,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
     connections: 2048,
     storeBytes: 32 * 1024 * MIB,
     subscriptions: 256,
-    pendingBytes: 8 * MIB,
+    pendingBytes: 32 * MIB,
     writeDeadlineMs: 5000,
     syncMs: 5000,
   },

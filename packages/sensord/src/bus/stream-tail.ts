@@ -42,7 +42,8 @@ const FOLLOW_BYTES = 4 * 1024 * 1024;
 /** A pull that was lost with the broker is noticed after two heartbeats that did not come. */
 const FOLLOW_MS = 10_000;
 const FOLLOW_HEARTBEAT_MS = 1000;
-const FETCH_RECORDS = 64;
+/** Of the largest size, well below what the broker lets wait for one connection. */
+const FETCH_RECORDS = 16;
 const FETCH_HEADERS = 1000;
 const FETCH_MS = 2000;
 /** A range that holds at most so many times the messages that are wanted is narrow enough. */

@@ -73,6 +73,8 @@ export interface Datapath {
   removeEngine(engine: string): Promise<void>;
   takeSpan(span: SpanId): Promise<void>;
   releaseSpan(span: SpanId): Promise<void>;
+  /** Takes the counts of all wires down, which are lost with the wires: to be called before an instrument is stopped. */
+  keepWireCounts(): Promise<void>;
   connectWire(tap: TapId & { readonly pid: number }): Promise<void>;
   disconnectWire(tap: TapId): Promise<void>;
   setMirror(mirror: MirrorSpec): Promise<void>;
@@ -132,6 +134,9 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
     },
     takeSpan: (span) => takeSpan(commands, slug, span),
     releaseSpan: (span) => releaseSpan(commands, slug, span),
+    async keepWireCounts() {
+      for (const engine of await observeEngines(commands, slug)) await rememberWires(engine);
+    },
     async connectWire(tap) {
       await rememberWires(tap.engine);
       await connectWire(commands, slug, tap, countsOf(tap));

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { isWardenError } from "../error.ts";
+import { isWardenError, type WardenErrorCode } from "../error.ts";
 import { inboxes } from "./inbox.ts";
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -61,7 +61,7 @@ suite("inbox", () => {
     await using stack = new AsyncDisposableStack();
     const { store, siteDir, delivery, path } = await site(stack, { "local.rules": "alert", other: "x" });
     await store.put(delivery("v1", ["local.rules"]));
-    const refused = (version: string, name: string, hash: string, code: `inbox-${string}`) =>
+    const refused = (version: string, name: string, hash: string, code: WardenErrorCode) =>
       assert.rejects(
         store.put({ ...delivery(version, []), files: [{ name, sha256: hash }] }),
         (error) => isWardenError(error, code),
