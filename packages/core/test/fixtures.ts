@@ -2,7 +2,7 @@
  * A catalogue and a site to plan with, and an in-memory host that takes steps: the planner's own
  * idea of what each step achieves.
  */
-import type { Catalogue, Manifest, Observed, Step } from "@bulkhead/schema";
+import { type Catalogue, type Manifest, NOTHING_OBSERVED, type Observed, type Step } from "@bulkhead/schema";
 import { parseManifest } from "../src/index.ts";
 
 const head = (name: string, title: string) => `apiVersion: bulkhead/v1
@@ -78,15 +78,8 @@ fleet:
 export const FILES = [{ name: "local.rules", sha256: "a".repeat(64) }];
 
 export const emptyHost = (devices: readonly string[] = ["eth1"]): Observed => ({
+  ...NOTHING_OBSERVED,
   devices: [...devices],
-  claimedDevices: [],
-  images: [],
-  engines: [],
-  spans: [],
-  taps: [],
-  volumes: [],
-  instruments: [],
-  inboxes: [],
 });
 
 /** The host after `step`, as the executor is bound to leave it. */

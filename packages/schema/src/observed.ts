@@ -56,3 +56,16 @@ export const Observed = z.strictObject({
   inboxes: z.array(z.strictObject({ instrument: Name, version: z.string() })),
 });
 export type Observed = z.infer<typeof Observed>;
+
+/** A host on which nothing of ours was found, or which nobody has looked at yet. */
+export const NOTHING_OBSERVED: Observed = {
+  devices: [],
+  claimedDevices: [],
+  images: [],
+  engines: [],
+  spans: [],
+  taps: [],
+  volumes: [],
+  instruments: [],
+  inboxes: [],
+};

@@ -3,21 +3,9 @@
  * and keeps nothing.
  */
 import { planSite, siteFilters } from "@bulkhead/core";
-import type { Name, Observed, Plan, PlanRequest, WardenState } from "@bulkhead/schema";
+import { type Name, NOTHING_OBSERVED, type Plan, type PlanRequest, type WardenState } from "@bulkhead/schema";
 import { readCatalogue } from "./catalogue.ts";
 import type { WardenClient } from "./warden-client.ts";
-
-const NOTHING_OBSERVED: Observed = {
-  devices: [],
-  claimedDevices: [],
-  images: [],
-  engines: [],
-  spans: [],
-  taps: [],
-  volumes: [],
-  instruments: [],
-  inboxes: [],
-};
 
 export interface PlanParts {
   readonly catalogueDir: string;

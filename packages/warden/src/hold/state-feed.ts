@@ -1,24 +1,14 @@
 /**
  * State feed: the latest WardenState, and those who want to hear of each change.
  */
-import type { WardenState } from "@bulkhead/schema";
+import { NOTHING_OBSERVED, type WardenState } from "@bulkhead/schema";
 
 type Content = Omit<WardenState, "revision">;
 
 const NOTHING_YET: Content = {
   site: null,
   stopped: [],
-  observed: {
-    devices: [],
-    claimedDevices: [],
-    images: [],
-    engines: [],
-    spans: [],
-    taps: [],
-    volumes: [],
-    instruments: [],
-    inboxes: [],
-  },
+  observed: NOTHING_OBSERVED,
   crashes: [],
   problems: [],
   lastSteps: [],
