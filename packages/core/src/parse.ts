@@ -6,10 +6,16 @@ import * as z from "zod";
 import type { JsonSchema } from "./accepted-values.ts";
 import { type LocatedDocument, parseLocatedDocument } from "./located-document.ts";
 import { faultsFromIssues } from "./parse-faults.ts";
+import { type Salvage, salvage } from "./salvage.ts";
 
 export type ParseOutcome<T> =
   | { readonly ok: true; readonly value: T; readonly document: LocatedDocument }
-  | { readonly ok: false; readonly faults: readonly Fault[] };
+  /** `rest`: what is left without the faulty parts, to be checked and nothing else; null where nothing holds. */
+  | {
+      readonly ok: false;
+      readonly faults: readonly Fault[];
+      readonly rest: (Salvage<T> & { readonly document: LocatedDocument }) | null;
+    };
 
 export function parseManifest(text: string, file: string): ParseOutcome<Manifest> {
   return parseWith(Manifest, manifestSchema, text, file);
@@ -24,10 +30,15 @@ export const siteSchema: JsonSchema = z.toJSONSchema(Site, { io: "input" });
 
 function parseWith<T>(type: z.ZodType<T>, schema: JsonSchema, text: string, file: string): ParseOutcome<T> {
   const outcome = parseLocatedDocument(text, file);
-  if (!outcome.ok) return outcome;
+  if (!outcome.ok) return { ...outcome, rest: null };
   const { document } = outcome;
   const parsed = type.safeParse(document.value);
   if (parsed.success) return { ok: true, value: parsed.data, document };
   const context = { document, schema, at: [], value: document.value };
-  return { ok: false, faults: faultsFromIssues(parsed.error.issues, context) };
+  const rest = salvage(type, document.value);
+  return {
+    ok: false,
+    faults: faultsFromIssues(parsed.error.issues, context),
+    rest: rest === null ? null : { ...rest, document },
+  };
 }

@@ -2,7 +2,7 @@
  * Plan of a site: text → faults, or what is asked, granted, missing and unused, where data can
  * flow, and the steps from what was observed. Pure: the same input gives the same plan.
  */
-import type { Catalogue, Fault, Name, Observed, Plan, Site, SiteFile } from "@bulkhead/schema";
+import type { Catalogue, Fault, FaultCode, Name, Observed, Plan, Site, SiteFile } from "@bulkhead/schema";
 import { siteFileNames } from "./check-config.ts";
 import { checkSite } from "./check-site.ts";
 import { type Desired, desiredOf } from "./desired.ts";
@@ -37,23 +37,16 @@ export interface CheckedSite {
 
 export function planSite(input: PlanInput): Plan {
   const parsed = parseSite(input.text, input.file);
-  if (!parsed.ok) return refused(parsed.faults, []);
+  if (!parsed.ok) {
+    const { rest } = parsed;
+    const further = rest === null ? NO_FAULTS : checkParsed(rest.value, rest.document, input);
+    // Where whole entries are gone, a reference to one of them is no fault of its own.
+    const sound = further.faults.filter((f) => rest?.incomplete !== true || !REFERENCES.includes(f.code));
+    return { ...refused([...parsed.faults, ...sound], further.files), flows: [...further.flows] };
+  }
   const { value: site, document } = parsed;
-  const instruments = resolveInstruments(site, input.catalogue, input.accepted);
-  const files = namedFiles(instruments);
-  const flows = checkFlows(site, document, instruments);
-  const faults = [
-    ...checkSite({
-      site,
-      document,
-      catalogue: input.catalogue,
-      files: input.files,
-      rejectedFilters: input.rejectedFilters,
-      claimedDevices: input.observed.claimedDevices,
-    }),
-    ...flows.faults,
-  ];
-  if (faults.length > 0) return { ...refused(faults, files), flows: [...flows.paths] };
+  const { faults, files, flows, unused, instruments } = checkParsed(site, document, input);
+  if (faults.length > 0) return { ...refused(faults, files), flows: [...flows] };
 
   const desired = desiredOf(site, instruments, input.files);
   const needs = reportNeeds(site, document, instruments);
@@ -63,10 +56,42 @@ export function planSite(input: PlanInput): Plan {
     granted: [...needs.granted],
     missing: [...needs.missing],
     pending: [...waiting(desired, input.observed), ...widerRequests(instruments)],
-    unused: [...needs.unused, ...flows.unused],
-    flows: [...flows.paths],
+    unused: [...needs.unused, ...unused],
+    flows: [...flows],
     steps: [...planSteps({ desired, observed: input.observed, stopped: input.stopped, held: input.held })],
     files: [...files],
+  };
+}
+
+interface Check {
+  readonly faults: readonly Fault[];
+  readonly files: readonly string[];
+  readonly flows: Plan["flows"];
+  readonly unused: readonly string[];
+  readonly instruments: readonly ResolvedInstrument[];
+}
+
+const NO_FAULTS: Check = { faults: [], files: [], flows: [], unused: [], instruments: [] };
+const REFERENCES: readonly FaultCode[] = ["unknown-instrument", "unknown-interface"];
+
+/** Everything that a schema cannot say. */
+function checkParsed(site: Site, document: LocatedDocument, input: PlanInput): Check {
+  const instruments = resolveInstruments(site, input.catalogue, input.accepted);
+  const flows = checkFlows(site, document, instruments);
+  const faults = checkSite({
+    site,
+    document,
+    catalogue: input.catalogue,
+    files: input.files,
+    rejectedFilters: input.rejectedFilters,
+    claimedDevices: input.observed.claimedDevices,
+  });
+  return {
+    faults: [...faults, ...flows.faults],
+    files: namedFiles(instruments),
+    flows: [...flows.paths],
+    unused: flows.unused,
+    instruments,
   };
 }
 
@@ -81,11 +106,11 @@ export function checkedSite(
   return { site, document, instruments, desired: desiredOf(site, instruments, input.files) };
 }
 
-/** Filter expressions of a site, for the compiler to look at before the plan; none where it does not parse. */
+/** Filter expressions of a site, for the compiler to look at before the plan. */
 export function siteFilters(text: string, file: string): readonly string[] {
   const parsed = parseSite(text, file);
-  if (!parsed.ok) return [];
-  const filters = Object.values(parsed.value.instruments).flatMap((i) =>
+  const site = parsed.ok ? parsed.value : parsed.rest?.value;
+  const filters = Object.values(site?.instruments ?? {}).flatMap((i) =>
     i.tap === undefined ? [] : [i.tap.filter],
   );
   return [...new Set(filters)].filter((filter) => filter !== "");

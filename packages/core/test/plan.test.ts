@@ -187,6 +187,35 @@ test("faults that need the catalogue and the host", () => {
   );
 });
 
+test("faults of the schema do not hide those of the meaning", () => {
+  const text = SITE.replace("device: eth1", "device: eth1, speed: 10")
+    .replace("passive-dns, retention: 30d", "pasive-dns, retention: a year")
+    .replace("fleet:\n", "fleet:\n  events: { ids: [suricata.alert] }\n");
+  const faults = planSite(inputOf(text)).faults;
+  assert.deepEqual(
+    faults.map((f) => `${f.code} ${f.path}`),
+    [
+      "unknown-key /interfaces/span0/speed",
+      "invalid-value /instruments/pdns/retention",
+      "unknown-package /instruments/pdns/package",
+      "flow-refused /fleet/events/ids",
+    ],
+  );
+  assert.equal(faults[1]?.accepted, "a duration such as 30s, 12h or 90d");
+});
+
+test("a reference to an entry that is itself faulty is no fault of its own", () => {
+  const faults = planSite(
+    inputOf(
+      SITE.replace("capture: { package: capture-engine, source: span0 }", "capture: { source: span0 }"),
+    ),
+  ).faults;
+  assert.deepEqual(
+    faults.map((f) => `${f.code} ${f.path}`),
+    ["missing /instruments/capture/package"],
+  );
+});
+
 test("broken YAML and duplicate keys are faults with a line", () => {
   const [fault] = planSite(inputOf("sensor: a\nsensor: b\n")).faults;
   assert.deepEqual([fault?.code, fault?.line], ["syntax", 2]);

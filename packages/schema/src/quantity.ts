@@ -12,6 +12,7 @@ const DURATION_UNITS = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 } as const;
 export const Size = z
   .string()
   .regex(/^[1-9][0-9]{0,5}(KiB|MiB|GiB|TiB)$/, "a size such as 256MiB or 1GiB")
+  .meta({ description: "a size such as 256MiB or 1GiB" })
   .transform((text) => {
     const unit = text.slice(-3) as keyof typeof SIZE_UNITS; // the pattern admits these units alone
     return Number(text.slice(0, -3)) * SIZE_UNITS[unit];
@@ -21,6 +22,7 @@ export const Size = z
 export const Duration = z
   .string()
   .regex(/^[1-9][0-9]{0,6}[smhd]$/, "a duration such as 30s, 12h or 90d")
+  .meta({ description: "a duration such as 30s, 12h or 90d" })
   .transform((text) => {
     const unit = text.slice(-1) as keyof typeof DURATION_UNITS; // the pattern admits these units alone
     return Number(text.slice(0, -1)) * DURATION_UNITS[unit];

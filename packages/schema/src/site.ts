@@ -11,7 +11,8 @@ import { Duration, Size } from "./quantity.ts";
 /** A Linux interface name: at most 15 bytes, no slash or space (dev_valid_name in net/core/dev.c). */
 const Device = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/, "a Linux interface name, at most 15 characters");
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/, "a Linux interface name, at most 15 characters")
+  .meta({ description: "a Linux interface name, at most 15 characters" });
 
 export const SiteInterface = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("span"), device: Device }),
