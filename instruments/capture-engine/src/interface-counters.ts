@@ -28,9 +28,7 @@ export function parseInterfaceCounters(text: string): readonly InterfaceCounters
     if (rxDropped === undefined || txBytes === undefined || txPackets === undefined) return [];
     if (txErrors === undefined || txDropped === undefined) return [];
     const name = match[1];
-    return [
-      { name, rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped },
-    ];
+    return [{ name, rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped }];
   });
 }
 

@@ -38,7 +38,7 @@ class CounterReader {
 
   /** Emits `capture.stats` and says in the health report what comes in. */
   async tell(): Promise<void> {
-    const { health, emit, log } = this.#context;
+    const { health, log } = this.#context;
     try {
       const interfaces = parseInterfaceCounters(await readFile("/proc/net/dev", "utf8"));
       const atMs = performance.now();
@@ -46,7 +46,7 @@ class CounterReader {
       else health.ready(renderRates(this.#former, interfaces, atMs - this.#formerAtMs));
       this.#former = interfaces;
       this.#formerAtMs = atMs;
-      await emit("capture.stats", { interfaces });
+      await this.#context.emit("capture.stats", { interfaces });
     } catch (error) {
       log.error(`counters cannot be read: ${errorText(error)}`);
       health.degraded("counters cannot be read");

@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { EveDns, normaliseName, normaliseTerm, parseAnswers } from "./dns-record.ts";
 
 function answers(dns: object): readonly string[] {
-  return parseAnswers(EveDns.parse({ event_type: "dns", dns })).map((r) => `${r.rrname} ${r.rrtype} ${r.rdata}`);
+  return parseAnswers(EveDns.parse({ event_type: "dns", dns })).map(
+    (r) => `${r.rrname} ${r.rrtype} ${r.rdata}`,
+  );
 }
 
 test("version 2 with answers: each record under its own name, chains included", () => {
@@ -21,10 +23,7 @@ test("version 2 with answers: each record under its own name, chains included", 
     ],
     grouped: { CNAME: ["edge.example.net"], A: ["192.0.2.1"] },
   };
-  assert.deepEqual(answers(dns), [
-    "www.example.com CNAME edge.example.net",
-    "edge.example.net A 192.0.2.1",
-  ]);
+  assert.deepEqual(answers(dns), ["www.example.com CNAME edge.example.net", "edge.example.net A 192.0.2.1"]);
 });
 
 test("version 2 with the grouped form alone: under the name that was asked for", () => {
@@ -55,7 +54,10 @@ test("structured data keeps its values; questions and names that do not exist ar
     `example SOA ${JSON.stringify(soa)}`,
   ]);
   assert.deepEqual(answers({ version: 2, type: "query", rrname: "a.example", rrtype: "A" }), []);
-  assert.deepEqual(answers({ version: 2, type: "answer", rcode: "NXDOMAIN", rrname: "no.example", rrtype: "A" }), []);
+  assert.deepEqual(
+    answers({ version: 2, type: "answer", rcode: "NXDOMAIN", rrname: "no.example", rrtype: "A" }),
+    [],
+  );
   assert.deepEqual(answers({ type: "answer", rrname: "a", answers: [{ rrname: "a", rrtype: "A" }] }), []);
 });
 

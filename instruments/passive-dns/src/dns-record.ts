@@ -36,11 +36,14 @@ export type EveDns = z.infer<typeof EveDns>;
 export function parseAnswers({ dns }: EveDns): readonly SeenRecord[] {
   if (dns.type !== "answer" && dns.type !== "response") return [];
   const asked = dns.rrname ?? dns.queries?.[0]?.rrname;
-  if (dns.answers !== undefined) return distinct(dns.answers.flatMap((a) => seen(a.rrname, a.rrtype, a.rdata)));
+  if (dns.answers !== undefined)
+    return distinct(dns.answers.flatMap((a) => seen(a.rrname, a.rrtype, a.rdata)));
   if (asked === undefined) return [];
   if (dns.grouped !== undefined) {
     return distinct(
-      Object.entries(dns.grouped).flatMap(([type, data]) => data.flatMap((rdata) => seen(asked, type, rdata))),
+      Object.entries(dns.grouped).flatMap(([type, data]) =>
+        data.flatMap((rdata) => seen(asked, type, rdata)),
+      ),
     );
   }
   // Version 1 wrote one record an event.

@@ -41,7 +41,10 @@ function everything(store: Store): Map<string, CofRecord> {
     ...store.lookup(term, 1_000),
   ]);
   return new Map(
-    found.map((row) => [JSON.stringify({ rrname: row.rrname, rrtype: row.rrtype, rdata: row.rdata }), { ...row }]),
+    found.map((row) => [
+      JSON.stringify({ rrname: row.rrname, rrtype: row.rrtype, rdata: row.rdata }),
+      { ...row },
+    ]),
   );
 }
 
@@ -87,10 +90,19 @@ test("look-ups find names and data, the latest first, within the limit", () => {
     { id: "2", timeS: 30, records: [{ rrname: "b.example", rrtype: "A", rdata: "192.0.2.1" }] },
     { id: "3", timeS: 20, records: [{ rrname: "192.0.2.1", rrtype: "PTR", rdata: "a.example" }] },
   ]);
-  assert.deepEqual(store.lookup("192.0.2.1", 10).map((r) => r.rrname), ["b.example", "192.0.2.1", "a.example"]);
-  assert.deepEqual(store.lookup("192.0.2.1", 1).map((r) => r.rrname), ["b.example"]);
-  assert.deepEqual(store.lookup("a.example", 10).map((r) => r.rrtype), ["PTR", "A"]);
-  assert.deepEqual(store.stats(), { records: 3, names: 3, oldest: 10, newest: 30 });
+  assert.deepEqual(
+    store.lookup("192.0.2.1", 10).map((r) => r.rrname),
+    ["b.example", "192.0.2.1", "a.example"],
+  );
+  assert.deepEqual(
+    store.lookup("192.0.2.1", 1).map((r) => r.rrname),
+    ["b.example"],
+  );
+  assert.deepEqual(
+    store.lookup("a.example", 10).map((r) => r.rrtype),
+    ["PTR", "A"],
+  );
+  assert.deepEqual(store.stats(), { records: 3, names: 3, oldest: 10, newest: 30, observations: 3 });
 });
 
 test("a purge forgets what was last seen before, in steps", () => {
@@ -109,5 +121,5 @@ test("a purge forgets what was last seen before, in steps", () => {
   assert.equal(store.lookup("192.0.2.1", 100).length, 5);
   assert.equal(store.purge(100, 100), 5);
   assert.equal(store.oldestS(), null);
-  assert.deepEqual(store.stats(), { records: 0, names: 0, oldest: null, newest: null });
+  assert.deepEqual(store.stats(), { records: 0, names: 0, oldest: null, newest: null, observations: 0 });
 });

@@ -149,7 +149,9 @@ export class Store implements Disposable {
     const { generationIds, generationMs, now } = this.#options;
     if (this.#generationIds < generationIds || now() - this.#generationBegan < generationMs) return;
     this.#transaction(() => {
-      this.#db.exec("DELETE FROM counted_old; INSERT INTO counted_old SELECT id FROM counted_new; DELETE FROM counted_new");
+      this.#db.exec(
+        "DELETE FROM counted_old; INSERT INTO counted_old SELECT id FROM counted_new; DELETE FROM counted_new",
+      );
     });
     this.#generationIds = 0;
     this.#generationBegan = now();

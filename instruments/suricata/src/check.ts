@@ -25,13 +25,22 @@ export async function checkConfiguration(options: {
   const { exitCode, output } = await run(program, args);
   if (exitCode === 0) return [];
   const names = new Map(files.map(({ path, name }) => [path, name]));
-  const lines = output.split("\n").filter((line) => line !== "").map(parseEngineLine);
+  const lines = output
+    .split("\n")
+    .filter((line) => line !== "")
+    .map(parseEngineLine);
   const faults = parseRuleFaults(lines, (path) => names.get(path));
   return faults.length > 0 ? faults : [{ message: `suricata -T ended with ${exitCode} and named no reason` }];
 }
 
-function run(program: string, args: readonly string[]): Promise<{ readonly exitCode: number; readonly output: string }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ readonly exitCode: number; readonly output: string }>();
+function run(
+  program: string,
+  args: readonly string[],
+): Promise<{ readonly exitCode: number; readonly output: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    readonly exitCode: number;
+    readonly output: string;
+  }>();
   const options = { timeout: TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
   execFile(program, [...args], options, (error, stdout, stderr) => {
     const output = `${stdout}\n${stderr}`; // errors go to stderr, the rest to stdout

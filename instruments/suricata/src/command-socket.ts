@@ -13,6 +13,7 @@ export type CommandReply =
   | { readonly ok: false; readonly message: string };
 
 const Reply = z.object({ return: z.enum(["OK", "NOK"]), message: z.unknown().optional() });
+const ReloadTimes = z.array(z.object({ last_reload: z.string() })).min(1);
 const InterfaceCounters = z.object({ pkts: z.int().min(0), drop: z.int().min(0) });
 
 /** Asks a running Suricata. @throws Error where nobody answers in time. */
@@ -58,4 +59,13 @@ export async function readCaptureCounters(
   const reply = await askSuricata(socketPath, "iface-stat", { iface: device });
   const counters = reply.ok ? InterfaceCounters.safeParse(reply.message) : null;
   return counters?.success === true ? { packets: counters.data.pkts, drops: counters.data.drop } : null;
+}
+
+/** When the rules in force were loaded, in microseconds: it changes with each reload that succeeds. */
+export async function readReloadTime(socketPath: string): Promise<string> {
+  const reply = await askSuricata(socketPath, "ruleset-reload-time");
+  if (!reply.ok) throw new Error(reply.message);
+  return ReloadTimes.parse(reply.message)
+    .map((tenant) => tenant.last_reload)
+    .join(" ");
 }

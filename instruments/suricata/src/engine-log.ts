@@ -5,12 +5,14 @@
  * Suricata prints when it ends.
  */
 import type { LogLevel, RuleFaults } from "@bulkhead/sdk";
+import * as z from "zod";
 
 export interface EngineLine {
   readonly level: LogLevel;
   readonly message: string;
 }
 
+const Line = z.object({ log_level: z.string(), engine: z.object({ message: z.string() }) });
 const LEVELS: Readonly<Record<string, LogLevel>> = {
   Error: "error",
   Warning: "warn",
@@ -24,11 +26,9 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
 /** A line that is not Suricata's own form is passed on as it is. */
 export function parseEngineLine(line: string): EngineLine {
   try {
-    const { log_level: level, engine } = JSON.parse(line) as {
-      readonly log_level?: unknown;
-      readonly engine?: { readonly message?: unknown };
-    };
-    if (typeof level === "string" && typeof engine?.message === "string") {
+    const parsed = Line.safeParse(JSON.parse(line));
+    if (parsed.success) {
+      const { log_level: level, engine } = parsed.data;
       return { level: LEVELS[level] ?? "info", message: engine.message.trim() };
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * EVE types: which event types Suricata 7 writes, which of its loggers writes them, and what that
- * needs of its parsers. instrument.yaml declares one `event.emit` for each; a test holds the two
+ * EVE types: which event types Suricata 7 writes, and which of its loggers writes them.
+ * instrument.yaml declares one `event.emit` for each; a test holds the two
  * together.
  *
  * `drop` is missing: it is written by an inline sensor alone, and a receive-only tap is none.
@@ -11,8 +11,6 @@ interface EveLogger {
   readonly name: string;
   readonly types: readonly string[];
   readonly settings?: readonly string[];
-  /** Parser that the distribution's defaults leave off. */
-  readonly parser?: string;
 }
 
 const EVE_LOGGERS: readonly EveLogger[] = [
@@ -21,7 +19,7 @@ const EVE_LOGGERS: readonly EveLogger[] = [
   { name: "bittorrent-dht", types: ["bittorrent_dht"] },
   { name: "dcerpc", types: ["dcerpc"] },
   { name: "dhcp", types: ["dhcp"], settings: ["enabled: yes", "extended: no"] },
-  { name: "dnp3", types: ["dnp3"], parser: "dnp3" },
+  { name: "dnp3", types: ["dnp3"] },
   { name: "dns", types: ["dns"], settings: ["version: 2"] },
   { name: "files", types: ["fileinfo"], settings: ["force-magic: no"] },
   { name: "flow", types: ["flow"] },
@@ -31,11 +29,11 @@ const EVE_LOGGERS: readonly EveLogger[] = [
   { name: "ike", types: ["ike"] },
   { name: "krb5", types: ["krb5"] },
   { name: "metadata", types: ["metadata"] },
-  { name: "modbus", types: ["modbus"], parser: "modbus" },
+  { name: "modbus", types: ["modbus"] },
   { name: "mqtt", types: ["mqtt"] },
   { name: "netflow", types: ["netflow"] },
   { name: "nfs", types: ["nfs"] },
-  { name: "pgsql", types: ["pgsql"], settings: ["enabled: yes"], parser: "pgsql" },
+  { name: "pgsql", types: ["pgsql"], settings: ["enabled: yes"] },
   { name: "quic", types: ["quic"] },
   { name: "rdp", types: ["rdp"] },
   { name: "rfb", types: ["rfb"] },
@@ -60,9 +58,7 @@ export const EVE_TYPES: readonly string[] = [
 
 /** Of these an operator who asks for nothing gets all: what remains says the same again, or of the sensor. */
 const NOT_BY_DEFAULT: ReadonlySet<string> = new Set(["metadata", "netflow", "stats"]);
-export const DEFAULT_EVE_TYPES: readonly string[] = EVE_TYPES.filter(
-  (type) => !NOT_BY_DEFAULT.has(type),
-);
+export const DEFAULT_EVE_TYPES: readonly string[] = EVE_TYPES.filter((type) => !NOT_BY_DEFAULT.has(type));
 
 /** Loggers that write any of these types. */
 export function loggersOf(
@@ -70,12 +66,5 @@ export function loggersOf(
 ): readonly { readonly name: string; readonly settings: readonly string[] }[] {
   return EVE_LOGGERS.filter((logger) => logger.types.some((type) => types.includes(type))).map(
     ({ name, settings }) => ({ name, settings: settings ?? [] }),
-  );
-}
-
-/** Parsers to be turned on for these types. */
-export function parsersOf(types: readonly string[]): readonly string[] {
-  return EVE_LOGGERS.flatMap(({ types: own, parser }) =>
-    parser !== undefined && own.some((type) => types.includes(type)) ? [parser] : [],
   );
 }

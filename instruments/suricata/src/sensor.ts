@@ -21,7 +21,7 @@ import {
   type ToolRun,
 } from "@bulkhead/sdk";
 import { checkConfiguration } from "./check.ts";
-import { askSuricata, readCaptureCounters } from "./command-socket.ts";
+import { askSuricata, readCaptureCounters, readReloadTime } from "./command-socket.ts";
 import { parseEngineLine, parseLastCounters } from "./engine-log.ts";
 import { openEveFeed } from "./eve-feed.ts";
 import { keepLastGood, readLastGood } from "./last-good.ts";
@@ -69,7 +69,10 @@ export class SuricataSensor {
   async open(): Promise<void> {
     await mkdir(join(this.#runDir, "log"), { recursive: true });
     this.#feed = await openEveFeed(this.#paths([]).fifo, this.#context);
-    this.#timer = setInterval(() => (this.#counting ??= this.#count().finally(() => (this.#counting = null))), COUNT_EVERY_MS);
+    this.#timer = setInterval(
+      () => (this.#counting ??= this.#count().finally(() => (this.#counting = null))),
+      COUNT_EVERY_MS,
+    );
     this.#context.health.set({ detail: "waits for its configuration" });
   }
 
@@ -160,7 +163,8 @@ export class SuricataSensor {
     await rename(`${file}.next`, file);
     this.#inForce = next;
     try {
-      if (running !== null && this.#tool.run !== null && onlyRulesDiffer(running, next)) await this.#reloadRules();
+      if (running !== null && this.#tool.run !== null && onlyRulesDiffer(running, next))
+        await this.#reloadRules();
       else if ((await observeTap(DEVICE)) !== null) await this.#restart();
       else void this.#startWithTap();
       return null;
@@ -172,8 +176,13 @@ export class SuricataSensor {
 
   async #reloadRules(): Promise<void> {
     const { commandSocket } = this.#paths([]);
+    const before = await readReloadTime(commandSocket);
     const reply = await askSuricata(commandSocket, "ruleset-reload-rules", {}, RELOAD_TIMEOUT_MS);
     if (!reply.ok) throw new Error(reply.message);
+    // Suricata says OK to a reload that it then gave up.
+    if ((await readReloadTime(commandSocket)) === before) {
+      throw new Error("Suricata kept its former rules; its log says why");
+    }
   }
 
   async #restart(): Promise<void> {

@@ -3,10 +3,10 @@
  *
  * Invariants: EVE goes through a FIFO (a Unix socket drops events when its reader is busy); the
  * ring is small at a large MTU; nothing outside the run directory is written, and Landlock holds
- * Suricata to that; offloads of the interface are left alone, since the sensor may not set them.
+ * Suricata to that (it reads there too: a reload reads the configuration anew); offloads of the interface are left alone, since the sensor may not set them.
  * Values come from the schema alone, whose patterns admit nothing that YAML would read otherwise.
  */
-import { loggersOf, parsersOf } from "./eve-types.ts";
+import { loggersOf } from "./eve-types.ts";
 import type { Settings } from "./settings.ts";
 
 /** Where Suricata finds and puts things; all inside the container. */
@@ -88,7 +88,7 @@ security:
     enabled: yes
     directories:
       write: [${paths.runDir}]
-      read: [${paths.etcDir}, ${paths.rulesDir}, /usr, /etc, /proc, /sys]
+      read: [${paths.runDir}, ${paths.etcDir}, ${paths.rulesDir}, /usr, /etc, /proc, /sys]
 flow:
   memcap: ${memory.flowMiB}mb
   hash-size: 16384
@@ -118,7 +118,9 @@ detect:
   sgh-mpm-context: auto
 app-layer:
   protocols:
-${renderParsers(settings.eveTypes)}
+${Object.entries(PARSERS)
+  .map(([name, parser]) => `    ${name}: ${parser}`)
+  .join("\n")}
 default-rule-path: ${paths.rulesDir}
 rule-files: [${ruleFiles.join(", ")}]
 classification-file: ${paths.etcDir}/classification.config
@@ -127,8 +129,18 @@ reference-config-file: ${paths.etcDir}/reference.config
 }
 
 const SERVER_GROUPS = [
-  ...["HTTP_SERVERS", "SMTP_SERVERS", "SQL_SERVERS", "DNS_SERVERS", "TELNET_SERVERS", "DC_SERVERS"],
-  ...["DNP3_SERVER", "DNP3_CLIENT", "MODBUS_CLIENT", "MODBUS_SERVER", "ENIP_CLIENT", "ENIP_SERVER"],
+  "HTTP_SERVERS",
+  "SMTP_SERVERS",
+  "SQL_SERVERS",
+  "DNS_SERVERS",
+  "TELNET_SERVERS",
+  "DC_SERVERS",
+  "DNP3_SERVER",
+  "DNP3_CLIENT",
+  "MODBUS_CLIENT",
+  "MODBUS_SERVER",
+  "ENIP_CLIENT",
+  "ENIP_SERVER",
 ];
 const PORT_GROUPS = {
   HTTP_PORTS: "80",
@@ -143,38 +155,38 @@ const PORT_GROUPS = {
   VXLAN_PORTS: "4789",
   TEREDO_PORTS: "3544",
 };
-/** Parsers of the distribution's defaults; the ones with ports are detected by them. */
-const PARSERS: Readonly<Record<string, readonly string[]>> = {
-  "bittorrent-dht": [],
-  dcerpc: [],
-  dhcp: [],
-  dns: [],
-  ftp: [],
-  http: [],
-  http2: [],
-  ike: [],
-  imap: [],
-  krb5: [],
-  mqtt: [],
-  nfs: [],
-  ntp: [],
-  quic: [],
-  rdp: [],
-  rfb: ["detection-ports: {dp: 5900-5909}"],
-  sip: [],
-  smb: ["detection-ports: {dp: '139, 445'}"],
-  smtp: [],
-  snmp: [],
-  ssh: [],
-  telnet: [],
-  tftp: [],
-  tls: ["detection-ports: {dp: 443}", "ja3-fingerprints: auto"],
-};
-/** Off in the distribution's defaults, with what they need when they are on. */
-const OPTIONAL_PARSERS: Readonly<Record<string, readonly string[]>> = {
-  dnp3: ["detection-ports: {dp: 20000}"],
-  modbus: ["detection-ports: {dp: 502}", "stream-depth: 0"],
-  pgsql: ["stream-depth: 0"],
+/**
+ * Parsers, all of them on: the distribution's rules for a protocol do not load without its parser,
+ * whether its records are wanted or not.
+ */
+const PARSERS: Readonly<Record<string, string>> = {
+  "bittorrent-dht": "{enabled: yes}",
+  dcerpc: "{enabled: yes}",
+  dhcp: "{enabled: yes}",
+  dnp3: "{enabled: yes, detection-ports: {dp: 20000}}",
+  dns: "{tcp: {enabled: yes, detection-ports: {dp: 53}}, udp: {enabled: yes, detection-ports: {dp: 53}}}",
+  ftp: "{enabled: yes}",
+  http: "{enabled: yes}",
+  http2: "{enabled: yes}",
+  ike: "{enabled: yes}",
+  imap: "{enabled: detection-only}",
+  krb5: "{enabled: yes}",
+  modbus: "{enabled: yes, detection-ports: {dp: 502}, stream-depth: 0}",
+  mqtt: "{enabled: yes}",
+  nfs: "{enabled: yes}",
+  ntp: "{enabled: yes}",
+  pgsql: "{enabled: yes, stream-depth: 0}",
+  quic: "{enabled: yes}",
+  rdp: "{enabled: yes}",
+  rfb: "{enabled: yes, detection-ports: {dp: '5900:5909'}}",
+  sip: "{enabled: yes}",
+  smb: "{enabled: yes, detection-ports: {dp: '139, 445'}}",
+  smtp: "{enabled: yes}",
+  snmp: "{enabled: yes}",
+  ssh: "{enabled: yes}",
+  telnet: "{enabled: yes}",
+  tftp: "{enabled: yes}",
+  tls: "{enabled: yes, detection-ports: {dp: 443}, ja3-fingerprints: auto}",
 };
 
 function renderGroup(addresses: readonly string[]): string {
@@ -184,20 +196,10 @@ function renderGroup(addresses: readonly string[]): string {
 function renderLoggers(eveTypes: readonly string[]): string {
   return loggersOf(eveTypes)
     .map(({ name, settings }) =>
-      [`        - ${name}${settings.length === 0 ? "" : ":"}`, ...settings.map((s) => `            ${s}`)].join("\n"),
+      [
+        `        - ${name}${settings.length === 0 ? "" : ":"}`,
+        ...settings.map((s) => `            ${s}`),
+      ].join("\n"),
     )
-    .join("\n");
-}
-
-function renderParsers(eveTypes: readonly string[]): string {
-  const wanted = parsersOf(eveTypes);
-  const all = { ...PARSERS, ...OPTIONAL_PARSERS };
-  return Object.entries(all)
-    .map(([name, settings]) => {
-      const enabled = !(name in OPTIONAL_PARSERS) || wanted.includes(name);
-      // DNS keeps its switch below each transport.
-      if (name === "dns") return "    dns: {tcp: {enabled: yes, detection-ports: {dp: 53}}, udp: {enabled: yes, detection-ports: {dp: 53}}}";
-      return `    ${name}: {${[`enabled: ${enabled ? "yes" : "no"}`, ...settings].join(", ")}}`;
-    })
     .join("\n");
 }

@@ -46,7 +46,7 @@ function schemaAt(root: JsonSchema, schema: JsonSchema, path: Path, value: unkno
   const next =
     typeof key === "number"
       ? here["items"]
-      : (objectOf(here["properties"])[key] ?? here["additionalProperties"]);
+      : (objectOf(here["properties"])[key] ?? here["additionalProperties"] ?? inBranches(root, here, key));
   if (typeof next !== "object" || next === null) return undefined;
   const inner: unknown = typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
   return schemaAt(root, objectOf(next), rest, inner);
@@ -75,6 +75,17 @@ function alternative(root: JsonSchema, schema: JsonSchema, value: unknown): Json
     );
   });
   return match ?? schema;
+}
+
+/** What the branches of an undecided choice have under this key: of a `kind` that is none, each kind. */
+function inBranches(root: JsonSchema, schema: JsonSchema, key: string): JsonSchema | undefined {
+  const branches = schema["anyOf"] ?? schema["oneOf"];
+  if (!Array.isArray(branches)) return undefined;
+  const found = branches.flatMap((branch) => {
+    const property = objectOf(resolve(root, objectOf(branch))["properties"])[key];
+    return property === undefined ? [] : [property];
+  });
+  return found.length === 0 ? undefined : { anyOf: found };
 }
 
 function words(root: JsonSchema, schema: JsonSchema): string {

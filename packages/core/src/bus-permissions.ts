@@ -89,15 +89,15 @@ function planConsumers(
     else {
       const stream = subjects.stream(from);
       const name = subjects.consumer(to, type);
-      const key = `${stream} ${name}`;
-      const former = consumers.get(key);
-      // A consumer's name takes no dots, so that two types may want the same one.
-      if (former !== undefined && former.type !== type) {
-        ignored.push(`${what}: its consumer would be that of ${former.type}`);
-      } else {
-        const filterSubject = subjects.event(from, type);
-        consumers.set(key, { stream, name, from, to, type, filterSubject });
-      }
+      // The same grant twice is one consumer.
+      consumers.set(`${stream} ${name}`, {
+        stream,
+        name,
+        from,
+        to,
+        type,
+        filterSubject: subjects.event(from, type),
+      });
     }
   }
   return { consumers: [...consumers.values()], ignored };

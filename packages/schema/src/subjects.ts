@@ -12,8 +12,8 @@ export const subjects = {
   inbox: (instrument: Name) => `_INBOX.${instrument}`,
   stream: (instrument: Name) => `EV_${instrument}`,
   logStream: (instrument: Name) => `LOG_${instrument}`,
-  /** Durable consumer of one grant: `from`'s events of `type` for `to`. Consumer names take no dots. */
-  consumer: (to: Name, type: string) => `${to}_${type.replaceAll(".", "-")}`,
+  /** Durable consumer of one grant: `from`'s events of `type` for `to`. Consumer names take no dots, types no `=`. */
+  consumer: (to: Name, type: string) => `${to}_${type.replaceAll(".", "=")}`,
 } as const;
 
 /** What the platform may tell an instrument. */

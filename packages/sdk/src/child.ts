@@ -6,7 +6,7 @@
  * counters of two starts are never mixed; its output becomes log lines. It does not survive the
  * agent: in a container the agent's end ends everything.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { SdkError } from "./error.ts";
@@ -44,6 +44,8 @@ export interface ToolOptions {
   readonly stableMs: number;
 }
 
+type ToolProcess = ChildProcessByStdio<null, Readable, Readable>;
+
 const DEFAULTS: ToolOptions = { graceMs: 10_000, backoffMs: 500, maxBackoffMs: 30_000, stableMs: 30_000 };
 
 export class Tool {
@@ -51,10 +53,12 @@ export class Tool {
   readonly #options: ToolOptions;
   readonly #epochBase = Date.now().toString(36);
   #command: ToolCommand | null = null;
-  #process: ChildProcess | null = null;
+  #process: ToolProcess | null = null;
   #run: ToolRun | null = null;
   #ended: Promise<void> = Promise.resolve();
   #retry: NodeJS.Timeout | null = null;
+  /** A start that is under way; a stop waits for it, so that none slips through. */
+  #spawning: Promise<unknown> = Promise.resolve();
   #starts = 0;
   #failures = 0;
   #stopping = false;
@@ -81,7 +85,9 @@ export class Tool {
     await this.stop();
     this.#command = command;
     this.#failures = 0;
-    return this.#spawn(command);
+    const spawning = this.#spawn(command);
+    this.#spawning = spawning;
+    return spawning;
   }
 
   /** SIGTERM, SIGKILL after the grace; resolves when it is gone. It stays away until `start`. */
@@ -89,6 +95,7 @@ export class Tool {
     this.#command = null;
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
+    await this.#spawning.catch(() => undefined); // who started it sees the failure
     const child = this.#process;
     if (child === null) return this.#ended;
     this.#stopping = true;
@@ -112,21 +119,20 @@ export class Tool {
     } catch (cause) {
       throw new SdkError("sdk-child-start-failed", `${command.file} cannot be run`, { cause });
     }
-    const run = this.#started(child);
+    const run = this.#began(child);
     this.#listener.started?.(run);
     return run;
   }
 
-  #started(child: ChildProcess): ToolRun {
+  #began(child: ToolProcess): ToolRun {
     const startedAtMs = performance.now();
     this.#starts += 1;
-    // A spawned child has a pid and both pipes.
-    const run = { pid: child.pid!, epoch: `${this.#epochBase}-${this.#starts}`, restarts: this.restarts };
+    const run = { pid: child.pid ?? 0, epoch: `${this.#epochBase}-${this.#starts}`, restarts: this.restarts };
     this.#process = child;
     this.#run = run;
     this.#stopping = false;
-    this.#read(child.stdout!, "stdout");
-    this.#read(child.stderr!, "stderr");
+    this.#read(child.stdout, "stdout");
+    this.#read(child.stderr, "stderr");
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#ended = promise;
     // `close` comes after the output was read, so that last words count as this run's.
@@ -146,7 +152,9 @@ export class Tool {
     const waitMs = jitteredDelayMs(this.#failures++, this.#options.backoffMs, this.#options.maxBackoffMs);
     this.#retry = setTimeout(() => {
       this.#retry = null;
-      this.#spawn(command).catch((error: unknown) => {
+      const spawning = this.#spawn(command);
+      this.#spawning = spawning;
+      spawning.catch((error: unknown) => {
         this.#listener.line?.(String(error), "stderr");
         if (this.#command === command) this.#scheduleRetry(command);
       });
@@ -154,6 +162,8 @@ export class Tool {
   }
 
   #read(stream: Readable, name: "stdout" | "stderr"): void {
-    createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) => this.#listener.line?.(line, name));
+    createInterface({ input: stream, crlfDelay: Infinity }).on("line", (line) =>
+      this.#listener.line?.(line, name),
+    );
   }
 }

@@ -8,13 +8,7 @@
  * it must not block what comes after it.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  CE_HEADER,
-  subjects,
-  type EventRecord,
-  type QuarantineReport,
-  type Welcome,
-} from "@bulkhead/schema";
+import { CE_HEADER, subjects, type EventRecord, type QuarantineReport, type Welcome } from "@bulkhead/schema";
 import {
   jetstream,
   type Consumer,
@@ -47,7 +41,11 @@ export interface EventConsumer {
   close(): Promise<void>;
 }
 
-const MAX_BATCH = 500;
+/**
+ * Events asked for at once. The broker cuts off a connection for which more than 32 MiB wait, and one
+ * event may have 1 MiB: so many an emitter cannot use against its consumers.
+ */
+const MAX_BATCH = 30;
 const REDELIVER_MS = 1_000;
 const REMEMBERED_IDS = 8_192;
 
@@ -116,7 +114,7 @@ class GrantConsumer<Data> {
    * the broker, not in this process.
    */
   async #run(consumer: Consumer): Promise<void> {
-    for (let failures = 0; !this.#closed; ) {
+    for (let failures = 0; !this.#closed;) {
       try {
         this.#messages = await consumer.fetch({
           bind: true,

@@ -12,8 +12,7 @@ export type HeaderEncoder = (id: string, time: string) => Uint8Array;
 
 const ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/;
 /** RFC 3339, any offset. */
-const TIME_PATTERN =
-  /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
+const TIME_PATTERN = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
 
 export function isEventId(id: string): boolean {
   return ID_PATTERN.test(id);
@@ -28,6 +27,5 @@ export function headerEncoder(source: string, type: string): HeaderEncoder {
   const begin = `NATS/1.0\r\n${MESSAGE_ID_HEADER}: `;
   const middle = `\r\n${CE_HEADER.specversion}: 1.0\r\n${CE_HEADER.source}: ${source}\r\n${CE_HEADER.type}: ${type}\r\n${CE_HEADER.id}: `;
   const timeKey = `\r\n${CE_HEADER.time}: `;
-  return (id, time) =>
-    Buffer.from(`${begin}${id}${middle}${id}${timeKey}${time}\r\n\r\n`, "latin1");
+  return (id, time) => Buffer.from(`${begin}${id}${middle}${id}${timeKey}${time}\r\n\r\n`, "latin1");
 }

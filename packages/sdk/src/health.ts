@@ -14,10 +14,7 @@ export interface HealthSource {
 }
 
 /** What the instrument sets; the rest is read from the source. */
-export type HealthState = Pick<
-  HealthReport,
-  "state" | "detail" | "restarts" | "packets" | "oldestRecord"
->;
+export type HealthState = Pick<HealthReport, "state" | "detail" | "restarts" | "packets" | "oldestRecord">;
 
 const INTERVAL_MS = 5_000;
 const SETTLE_MS = 50;

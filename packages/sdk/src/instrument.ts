@@ -106,7 +106,10 @@ export async function startInstrument<Config>(
   let stopping: Promise<void> | null = null;
   const stop = (): Promise<void> => {
     stopping ??= started.promise
-      .then((running) => frame.close(running.stop), () => frame.close(undefined))
+      .then(
+        (running) => frame.close(running.stop),
+        () => frame.close(undefined),
+      )
       .then(ended.resolve, ended.reject);
     return stopping;
   };

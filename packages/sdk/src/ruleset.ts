@@ -81,7 +81,10 @@ export async function applyRuleset(
       await tool.reload("former", []);
       await rm(taken, { recursive: true, force: true });
     }
-    return { outcome: "refused", faults: [{ message: `the rules could not be loaded: ${failure}`.slice(0, 2000) }] };
+    return {
+      outcome: "refused",
+      faults: [{ message: `the rules could not be loaded: ${failure}`.slice(0, 2000) }],
+    };
   }
   await removeOthers(storeDir, target);
   return { outcome: "applied", files: current };
@@ -95,7 +98,8 @@ async function copyFiles(
   const files: RuleFile[] = [];
   const faults: RuleFaults = [];
   for (const [index, name] of delivery.names.entries()) {
-    if (!NAME_PATTERN.test(name)) throw new SdkError("sdk-file-name-unsafe", `not a file below the inbox: ${name}`);
+    if (!NAME_PATTERN.test(name))
+      throw new SdkError("sdk-file-name-unsafe", `not a file below the inbox: ${name}`);
     const path = join(dir, `${String(index).padStart(3, "0")}-${basename(name)}`);
     const problem = await copyRegular(join(delivery.dir, name), path);
     if (problem === null) files.push({ name, path });

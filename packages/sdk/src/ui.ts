@@ -84,7 +84,8 @@ async function answer(options: UiOptions, request: UiRequest, response: UiRespon
     await options.handler(request, response);
   } catch (error) {
     options.onProblem?.(`${request.method} ${request.url}: ${errorText(error)}`);
-    if (response.headersSent) response.stream.destroy(error instanceof Error ? error : new Error(String(error)));
+    if (response.headersSent)
+      response.stream.destroy(error instanceof Error ? error : new Error(String(error)));
     else sendJson(response, error instanceof SdkError ? 400 : 500, { title: errorText(error) });
   }
 }

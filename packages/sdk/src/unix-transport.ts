@@ -15,10 +15,7 @@ import {
 import { NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 
 /** Connects a NATS client over a Unix socket. @throws what the client throws on a first failed connect. */
-export function connectUnix(
-  socketPath: string,
-  options: ConnectionOptions,
-): Promise<NatsConnection> {
+export function connectUnix(socketPath: string, options: ConnectionOptions): Promise<NatsConnection> {
   setTransportFactory({ factory: () => new UnixTransport() });
   const withPath: UnixOptions = { ...options, servers: "127.0.0.1:4222", socketPath };
   return NatsConnectionImpl.connect(withPath);

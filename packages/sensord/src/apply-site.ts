@@ -40,16 +40,17 @@ export async function applySite(
   }
   if (outcome.outcome === "failed") throw failure(outcome);
   await keeper.reached(outcome.version, within(FOLLOW_TIMEOUT_MS, signal));
-  const changed = [...configs.versions()]
-    .filter(([instrument, version]) => before.get(instrument) !== version)
+  // What was refused before and is the same now is refused still, and is said again.
+  const concerned = [...configs.versions()]
+    .filter(([name, version]) => before.get(name) !== version || configs.state(name).outcome === "refused")
     .map(([instrument]) => instrument);
   const absent = new Set(stopped());
-  const asked = changed.filter((instrument) => !absent.has(instrument));
+  const asked = concerned.filter((instrument) => !absent.has(instrument));
   await configs.settled(asked, within(ANSWER_TIMEOUT_MS, signal));
   return {
     version: outcome.version,
     steps: outcome.plan.steps.length,
-    configs: changed.map((instrument) => answerOf(instrument, configs)),
+    configs: concerned.map((instrument) => answerOf(instrument, configs)),
   };
 }
 

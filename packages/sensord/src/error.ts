@@ -16,6 +16,7 @@ export type SensordErrorCode =
   | "bus-broker-unreachable"
   | "bus-config-rejected"
   | "bus-emit-failed"
+  | "bus-failed"
   | "bus-no-answer"
   | "bus-rules-not-taken"
   | "bus-stream-refused"

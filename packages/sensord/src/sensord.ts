@@ -150,8 +150,10 @@ function grantBus(bus: Bus, { sensor, checked }: SiteView, log: Log): void {
   const instruments = checked.instruments
     .filter(({ site }) => site.enabled)
     .map(({ name, package: { manifest } }) => ({ name, needs: manifest.needs }));
+  // One that is not enabled cannot speak, and keeps what it said.
+  const retained = checked.instruments.filter(({ site }) => !site.enabled).map(({ name }) => name);
   bus
-    .applyGrants({ sensor, instruments, grants: checked.site.grants })
+    .applyGrants({ sensor, instruments, grants: checked.site.grants, retained })
     .catch((error: unknown) => log.warn("bus not as granted", describeError(error)));
 }
 

@@ -182,7 +182,7 @@ if (!isPrivateHost()) {
     const states = (await processes(installation)).map((each) => each.state);
     assert.deepEqual(states, ["stopped", "stopped", "stopped"]);
     assert.doesNotMatch(await runCommand("ps", ["-eo", "args="]), /\/demo\.mjs run/);
-    assert.equal((await down({ installation }, silent)).instruments, "left");
+    assert.deepEqual(await down({ installation }, silent), { instruments: "stopped", reason: "" });
   });
 
   test("purge leaves the host as it was, strays and all", { timeout: 60_000 }, async () => {

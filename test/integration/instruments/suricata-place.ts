@@ -7,12 +7,18 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chown, link, mkdir, mkdtemp, readdir, readlink, rm, writeFile } from "node:fs/promises";
+import { chown, link, mkdir, mkdtemp, readdir, readlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildCatalogue } from "@bulkhead/images";
 import { HOST_LAYOUT } from "@bulkhead/schema";
-import { joinByVeth, makeNamespace, namespacePath, runCommand, type NetworkNamespace } from "@bulkhead/testkit";
+import {
+  joinByVeth,
+  makeNamespace,
+  namespacePath,
+  runCommand,
+  type NetworkNamespace,
+} from "@bulkhead/testkit";
 import { runAgent, type AgentProcess } from "../sdk/agent-process.ts";
 
 const INSTRUMENTS = join(import.meta.dirname, "../../../instruments");
@@ -51,7 +57,10 @@ export async function openSuricataPlace(): Promise<SuricataPlace> {
   );
   await mount(stack, ["-t", "proc", "proc"], join(root, "proc"));
   // Nodes of its own, never the host's /dev: what removes this tree could reach through a mount.
-  for (const [name, minor] of [["null", "3"], ["urandom", "9"]] as const) {
+  for (const [name, minor] of [
+    ["null", "3"],
+    ["urandom", "9"],
+  ] as const) {
     await runCommand("mknod", ["-m", "666", join(root, "dev", name), "c", "1", minor]);
   }
   await mount(stack, ["-t", "sysfs", "sysfs"], join(root, "sys"), sensor);
@@ -132,7 +141,8 @@ async function connectTap(server: NetworkNamespace, sensor: NetworkNamespace): P
   await server.tc("qdisc", "add", "dev", "eth0", "clsact");
   for (const direction of ["ingress", "egress"]) {
     const mirror = ["action", "mirred", "egress", "mirror", "dev", "tap0"];
-    await server.tc("filter", "add", "dev", "eth0", direction, "matchall", ...mirror);
+    const all = ["protocol", "all", "bpf", "bytecode", "1,6 0 0 262144", "classid", "1:1"];
+    await server.tc("filter", "add", "dev", "eth0", direction, ...all, ...mirror);
   }
 }
 
@@ -150,17 +160,6 @@ async function stopChild(child: ChildProcess): Promise<void> {
   const ended = once(child, "exit");
   child.kill("SIGKILL");
   await ended;
-}
-
-/**
- * Device nodes of its own on a tmpfs. Never the host's /dev by a bind: whoever removed this tree
- * by name would then remove the host's devices.
- */
-async function makeDevices(stack: AsyncDisposableStack, dir: string): Promise<void> {
-  await mount(stack, ["-t", "tmpfs", "-o", "mode=0755,size=1m", "tmpfs"], dir);
-  for (const [name, minor] of [["null", "3"], ["zero", "5"], ["random", "8"], ["urandom", "9"]] as const) {
-    await runCommand("mknod", ["-m", "0666", join(dir, name), "c", "1", minor]);
-  }
 }
 
 async function mount(

@@ -42,7 +42,11 @@ function rule(sid: number, path: string): string {
   return `alert http any any -> any any (msg:"test ${path}"; http.uri; content:"${path}"; sid:${sid}; rev:1;)\n`;
 }
 
-function config(version: string, settings: ConfigCommand["config"], files?: readonly string[]): ConfigCommand {
+function config(
+  version: string,
+  settings: ConfigCommand["config"],
+  files?: readonly string[],
+): ConfigCommand {
   const delivered = files === undefined ? null : { version: `f-${version}`, names: [...files] };
   return { version, config: settings, retentionMs: null, files: delivered };
 }
@@ -66,9 +70,18 @@ async function position(): Promise<number> {
 }
 
 async function sawAlert(since: number, sid: number): Promise<void> {
-  await eventually(`alert ${sid}`, async () =>
-    (await eventsSince(since)).some(({ record }) => record.alert?.signature_id === sid),
-  );
+  let seen: readonly StoredEvent[] = [];
+  const alerted = async (): Promise<boolean> => {
+    seen = await eventsSince(since);
+    return seen.some(({ record }) => record.alert?.signature_id === sid);
+  };
+  try {
+    await eventually(`alert ${sid}`, alerted, 30_000);
+  } catch (cause) {
+    assert.fail(
+      `no alert ${sid} among ${seen.map(({ text }) => text.slice(0, 400)).join("\n")}: ${String(cause)}`,
+    );
+  }
 }
 
 function lastHealth(): HealthReport | undefined {
@@ -156,7 +169,10 @@ test("other settings restart Suricata in an orderly way: its flows are written f
   const since = await position();
   await place.traffic("http", "/quiet", "1");
   const files = ["local.rules", "more.rules"];
-  await place.deliver("f-v4", { "local.rules": rule(1_000_001, "/attack-one"), "more.rules": rule(1_000_002, "/attack-two") });
+  await place.deliver("f-v4", {
+    "local.rules": rule(1_000_001, "/attack-one"),
+    "more.rules": rule(1_000_002, "/attack-two"),
+  });
   const settings = { homeNet: ["10.77.0.0/24"], ruleFiles: files, eveTypes: ["alert", "flow", "dns"] };
   const answer = await ids.configure(config("v4", settings, files));
   assert.deepEqual(answer, { outcome: "applied", version: "v4" });
@@ -205,7 +221,11 @@ test("frozen under a burst, it says what its ring lost", async () => {
   const [afterWire, afterReceived] = await atRest(wire);
   const dropped = (lastHealth()?.packets?.dropped ?? 0) - beforeDropped;
   assert.ok(dropped > 0, "the ring is smaller than the burst");
-  assert.equal(afterReceived - beforeReceived, afterWire - beforeWire, "received counts what was dropped, too");
+  assert.equal(
+    afterReceived - beforeReceived,
+    afterWire - beforeWire,
+    "received counts what was dropped, too",
+  );
 });
 
 test("a Suricata that is killed comes back and goes on", async () => {

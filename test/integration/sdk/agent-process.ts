@@ -29,7 +29,10 @@ export async function bundleAgent(name: string, dir: string): Promise<string> {
 export function runAgent(argv: readonly string[], env: Readonly<Record<string, string>>): AgentProcess {
   const [file, ...args] = argv;
   if (file === undefined) throw new TypeError("an argv begins with a program");
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: "/usr/bin:/bin", ...env } });
+  const child = spawn(file, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: "/usr/bin:/bin", ...env },
+  });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
   const ended = once(child, "exit").then(

@@ -13,12 +13,12 @@ type Event = ConsumedEvent<z.infer<typeof Data>>;
 async function openConsumer(bus: TestBus, handle: (events: readonly Event[]) => Promise<void>) {
   await bus.admit({ instrument: "ids", emits: [] });
   await bus.streams.consumers.add("EV_ids", {
-    durable_name: "pdns_suricata-dns",
+    durable_name: "pdns_suricata=dns",
     filter_subject: "ev.ids.suricata.dns",
     ack_policy: AckPolicy.Explicit,
     ack_wait: 30e9,
   });
-  const grant = { stream: "EV_ids", consumer: "pdns_suricata-dns", from: "ids", type: "suricata.dns" };
+  const grant = { stream: "EV_ids", consumer: "pdns_suricata=dns", from: "ids", type: "suricata.dns" };
   const instrument = await bus.admit({ instrument: "pdns", consumers: [grant] });
   const connection = await connectBus({ instrument: "pdns", socketPath: instrument.socketPath });
   const problems: string[] = [];
@@ -46,7 +46,7 @@ function emit(bus: TestBus, id: string, payload: string): void {
 }
 
 async function unacknowledged(bus: TestBus): Promise<number> {
-  const info = await bus.streams.consumers.info("EV_ids", "pdns_suricata-dns");
+  const info = await bus.streams.consumers.info("EV_ids", "pdns_suricata=dns");
   return info.num_ack_pending + info.num_pending;
 }
 

@@ -26,8 +26,8 @@ async function stored(bus: TestBus): Promise<number> {
 
 test("an instrument greets, takes its configuration, emits, reports, and ends in an orderly way", async () => {
   await using bus = await openTestBus();
-  const { instrument, agent } = await startHello(bus);
-  await using _agent = agent;
+  const { instrument, agent: started } = await startHello(bus);
+  await using agent = started;
   await eventually("a first report", () => instrument.health.at(-1)?.state === "starting");
   assert.equal(instrument.health.at(-1)?.configVersion, null);
 
@@ -43,7 +43,9 @@ test("an instrument greets, takes its configuration, emits, reports, and ends in
 
   const refused = await instrument.configure(command("v2", { greeting: "", intervall: 1 }));
   assert.equal(refused.outcome, "refused");
-  assert.ok(refused.outcome === "refused" && refused.faults.some(({ message }) => message.includes("greeting")));
+  assert.ok(
+    refused.outcome === "refused" && refused.faults.some(({ message }) => message.includes("greeting")),
+  );
   const before = await stored(bus);
   await eventually("the former configuration goes on", async () => (await stored(bus)) > before + 2);
 
@@ -57,8 +59,8 @@ test("an instrument greets, takes its configuration, emits, reports, and ends in
 
 test("the same version twice changes nothing, and commands answer while others wait", async () => {
   await using bus = await openTestBus();
-  const { instrument, agent } = await startHello(bus);
-  await using _agent = agent;
+  const { instrument, agent: started } = await startHello(bus);
+  await using agent = started;
   const slow = command("v1", { intervalMs: 3_600_000 });
   const answers = await Promise.all([instrument.configure(slow), instrument.configure(slow)]);
   assert.deepEqual(answers[0], answers[1]);
@@ -66,12 +68,13 @@ test("the same version twice changes nothing, and commands answer while others w
   const health = await bus.platform.request("cmd.hi.health", "", { timeout: 10_000 });
   assert.equal(health.json<{ configVersion: string }>().configVersion, "v1");
   assert.equal(await stored(bus), 1, "applying the same version twice greets once");
+  assert.equal(agent.output(), "");
 });
 
 test("a command on another subject, or one that is none, does no harm; stop ends it", async () => {
   await using bus = await openTestBus();
-  const { instrument, agent } = await startHello(bus);
-  await using _agent = agent;
+  const { instrument, agent: started } = await startHello(bus);
+  await using agent = started;
   const nonsense = await bus.platform.request("cmd.hi.config", "no json", { timeout: 10_000 });
   assert.equal(nonsense.json<{ outcome: string }>().outcome, "refused");
   const unknown = await bus.platform.request("cmd.hi.unheard-of", "{}", { timeout: 10_000 });

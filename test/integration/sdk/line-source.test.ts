@@ -47,7 +47,10 @@ test("a slow reader makes the writer wait and loses nothing; drain comes after e
   await source.drain();
   assert.equal(numbers.length, 3_001, "the half line counts as one");
   assert.ok(Number.isNaN(numbers.pop()));
-  assert.deepEqual(numbers, Array.from({ length: 3_000 }, (_, n) => n));
+  assert.deepEqual(
+    numbers,
+    Array.from({ length: 3_000 }, (_, n) => n),
+  );
   await writeLines(path, 1);
   await source.drain();
   assert.deepEqual(numbers.slice(3_000), [0], "the next writer's first line is whole");
@@ -65,7 +68,9 @@ test("lines over the limit are left out and counted", async () => {
   });
   await writeLines(path, 3_000);
   await source.drain();
-  const fitting = Array.from({ length: 3_000 }, (_, n) => `${n} `.length + n).filter((bytes) => bytes <= 1_000);
+  const fitting = Array.from({ length: 3_000 }, (_, n) => `${n} `.length + n).filter(
+    (bytes) => bytes <= 1_000,
+  );
   assert.deepEqual(lengths, fitting);
   assert.equal(source.oversized, 3_000 - fitting.length);
 });

@@ -13,13 +13,7 @@ import { connect as connectTcp, createServer, type Server, type Socket } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  ConfigAnswer,
-  HealthReport,
-  LogLine,
-  type ConfigCommand,
-  type Welcome,
-} from "@bulkhead/schema";
+import { ConfigAnswer, HealthReport, LogLine, type ConfigCommand, type Welcome } from "@bulkhead/schema";
 import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { findNatsServer, freePort } from "../../../packages/testkit/src/broker.ts";
@@ -161,11 +155,9 @@ class Instrument implements TestInstrument {
   }
 
   async configure(command: ConfigCommand, timeoutMs = 60_000): Promise<ConfigAnswer> {
-    const reply = await this.#platform.request(
-      `cmd.${this.#name}.config`,
-      JSON.stringify(command),
-      { timeout: timeoutMs },
-    );
+    const reply = await this.#platform.request(`cmd.${this.#name}.config`, JSON.stringify(command), {
+      timeout: timeoutMs,
+    });
     return ConfigAnswer.parse(reply.json());
   }
 
@@ -174,7 +166,8 @@ class Instrument implements TestInstrument {
       callback: (error, message) => {
         if (error !== null) return;
         const answer = take(message.json());
-        if (message.reply !== undefined && message.reply !== "") message.respond(JSON.stringify(answer ?? {}));
+        if (message.reply !== undefined && message.reply !== "")
+          message.respond(JSON.stringify(answer ?? {}));
       },
     });
   }

@@ -95,7 +95,12 @@ test("an ordinary handler answers over the connection that the instrument dialle
 
 test("long answers come whole, whatever the reader's pace", async () => {
   const line = `${"x".repeat(999)}\n`;
-  await using door = await Door.open((_req, res) => sendChunks(res, Array.from({ length: 30_000 }, () => line)));
+  await using door = await Door.open((_req, res) =>
+    sendChunks(
+      res,
+      Array.from({ length: 30_000 }, () => line),
+    ),
+  );
   const { body, rstCode } = await request(door, "/");
   assert.equal(body.length, 30_000_000);
   assert.equal(rstCode, 0);

@@ -55,16 +55,16 @@ test("what is granted may be published, and what is near it may not", () => {
     "_INBOX.platform.*",
     "_INBOX..a",
     "_INBOX.a.",
-    "$JS.API.CONSUMER.MSG.NEXT.EV_ids.pdns_suricata-dns",
+    "$JS.API.CONSUMER.MSG.NEXT.EV_ids.pdns_suricata=dns",
     "",
   ]) {
     assert.ok(!ask("publish", ids, subject), subject);
   }
-  assert.ok(ask("publish", pdns, "$JS.API.CONSUMER.MSG.NEXT.EV_ids.pdns_suricata-dns"));
-  assert.ok(ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata-dns.1.2.3.4.5"));
-  assert.ok(!ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata-dns"));
-  assert.ok(!ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata-dns.>"));
-  assert.ok(!ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata-dnsx.1"));
+  assert.ok(ask("publish", pdns, "$JS.API.CONSUMER.MSG.NEXT.EV_ids.pdns_suricata=dns"));
+  assert.ok(ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata=dns.1.2.3.4.5"));
+  assert.ok(!ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata=dns"));
+  assert.ok(!ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata=dns.>"));
+  assert.ok(!ask("publish", pdns, "$JS.ACK.EV_ids.pdns_suricata=dnsx.1"));
 });
 
 test("a reply subject is one below the instrument's own inbox", () => {
