@@ -1,5 +1,5 @@
 /** Stable codes of the CLI's own; each stands in docs/errors.md. */
-export type CliErrorCode =
+type CliErrorCode =
   | "bad-answer"
   | "demo-config-refused"
   | "demo-nothing-seen"
@@ -18,8 +18,9 @@ export class CliError extends Error {
   readonly advice: string | null;
   readonly exitCode: number;
 
+  /** `code`: one of ours, or that of a problem which the sensor answered. */
   constructor(
-    code: string,
+    code: CliErrorCode | (string & {}),
     message: string,
     options: { readonly advice?: string; readonly exitCode?: number; readonly cause?: unknown } = {},
   ) {
