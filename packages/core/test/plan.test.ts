@@ -46,6 +46,21 @@ test("a first plan makes everything in a safe order", () => {
   assert.equal(plan.granted.find((g) => g.need === "dns" && g.instrument === "pdns")?.by, "site.yaml:14");
 });
 
+test("a mirror goes with its tap, though nobody knows its filter or has its wire any more", () => {
+  const settled = settle(inputOf(SITE));
+  const gone = { engine: "capture", instrument: "gone", filter: null };
+  for (const [wire, more] of [
+    ["none", []],
+    ["connected", ["wire.disconnect gone: no tap of gone from capture in the site"]],
+  ] as const) {
+    const observed = { ...settled, taps: [...settled.taps, { ...gone, wire }] };
+    assert.deepEqual(sentences(planSite(inputOf(SITE, { observed }))), [
+      "mirror.remove gone: no tap of gone from capture in the site",
+      ...more,
+    ]);
+  }
+});
+
 test("from the achieved state the plan is empty, from any site to any other", () => {
   const site = fc.record({
     ids: fc.boolean(),

@@ -126,7 +126,9 @@ async function waitReady(
       ...all.filter((each) => each.state !== "running").map((each) => each.process),
       ...((await isListening(layout.rootSocket)) ? [] : ["warden's socket"]),
       ...((await isListening(layout.apiSocket)) ? [] : ["sensord's socket"]),
-      ...((await readGreeting(brokerPort))?.startsWith("INFO ") ? [] : ["the broker's port"]),
+      ...((await readGreeting(brokerPort))?.startsWith("INFO ")
+        ? []
+        : [`the broker's port 127.0.0.1:${brokerPort}`]),
     ];
     if (waiting.length === 0) return all;
     if (performance.now() > deadlineMs) {

@@ -134,7 +134,7 @@ async function describe(path: string): Promise<readonly string[]> {
     const below = await Promise.all((await entries(path)).map((entry) => describe(join(path, entry.name))));
     return [line, ...below.flat()];
   }
-  if (status.isSymbolicLink()) return [`${line} ${await readlink(path)}`];
+  if (status.isSymbolicLink()) return [`${line} ${(await ifThere(() => readlink(path))) ?? ""}`];
   const isCompared = status.isFile() && status.size <= DIGEST_LIMIT_BYTES && path.startsWith("/etc/");
   const text = isCompared ? await readText(path) : undefined;
   return [

@@ -108,7 +108,7 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       const foreign = await observeForeignSpans(commands, layout.slug);
       return {
         devices: [...kernel.devices],
-        claimedDevices: foreign.map(({ device, slug }) => ({ device, installation: slug })),
+        claimedDevices: foreign.map(({ device, slug }) => ({ device, installation: installationOf(slug) })),
         images: [...(await catalogueImages.observeImages())],
         engines: [...kernel.engines],
         spans: [...kernel.spans],
@@ -136,4 +136,9 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       await removeRuntimeHome(client, layout);
     },
   };
+}
+
+/** The name that people use for it: `bulkhead` of the slug `bulkhead`, `x` of `bulkhead-x`. */
+function installationOf(slug: string): string {
+  return slug.replace(/^bulkhead-/, "");
 }

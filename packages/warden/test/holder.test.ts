@@ -153,6 +153,17 @@ test("a wire that was taken away comes back", async (t) => {
   assert.equal(b.memory.observed.taps[0]?.filter, "not port 22");
 });
 
+test("what was found is told before it is put right", async (t) => {
+  const b = await bench(t);
+  await stage(b, SITE);
+  await b.holder.apply();
+  const wires: (string | undefined)[] = [];
+  t.after(b.holder.feed.listen(({ observed }) => void wires.push(observed.taps[0]?.wire)));
+  b.memory.observed = { ...b.memory.observed, taps: [] };
+  await look(b);
+  assert.deepEqual(wires.slice(0, 2), [undefined, "connected"]);
+});
+
 test("an instrument that keeps ending is started again, each time later", async (t) => {
   const b = await bench(t);
   await stage(b, SITE);

@@ -37,6 +37,14 @@ test("what is taken away by hand is seen and put back", async (t) => {
         do: () => inEngine("ip", "link", "set", "dev", wire, "down"),
         seen: { wire: "broken" },
       },
+      "the wire, made smaller": {
+        do: () => inEngine("ip", "link", "set", "dev", wire, "mtu", "1000"),
+        seen: { wire: "broken" },
+      },
+      "the instrument's end, made smaller": {
+        do: () => inside("ip", "link", "set", "dev", "mon0", "mtu", "1000"),
+        seen: { wire: "broken" },
+      },
       "the instrument's end, set down": {
         do: () => inside("ip", "link", "set", "dev", "mon0", "down"),
         seen: { wire: "broken" },

@@ -4,7 +4,7 @@
  */
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setup, startDemoNetwork, up } from "@bulkhead/host";
+import { type HostCheck, setup, startDemoNetwork, up } from "@bulkhead/host";
 import { DEFAULT_INSTALLATION } from "@bulkhead/schema";
 import { attackDemoNetwork, DEMO_RULES_FILE, spanDevice } from "@bulkhead/testkit";
 import type { Command } from "commander";
@@ -13,6 +13,7 @@ import { renderDemoSite } from "../demo/site.ts";
 import { type DemoWatch, watchDemo } from "../demo/watch.ts";
 import { CliError } from "../error.ts";
 import { tone } from "../output.ts";
+import { renderChecks } from "../render/checks.ts";
 import { progressPrinter, renderTook } from "../render/progress.ts";
 import { renderInstruments, renderTaps } from "../render/status.ts";
 import { runtimeOption } from "./host.ts";
@@ -43,9 +44,10 @@ export function demoCommand(): Command {
 }
 
 async function prepare(context: Context, runtime: "lxd" | "incus" | undefined): Promise<void> {
-  const { installation, layout, signal } = context;
+  const { installation, layout, output, signal } = context;
   const progress = progressPrinter();
-  await setup({ installation, runtime, signal }, progress);
+  const onChecks = (checks: readonly HostCheck[]): void => output.note(renderChecks(checks));
+  await setup({ installation, runtime, signal, onChecks }, progress);
   await up({ installation, signal }, progress);
   await startDemoNetwork({ installation, signal }, progress);
   const file = await writeDemoSite(context);

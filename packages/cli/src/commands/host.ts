@@ -14,7 +14,15 @@ export function hostCommands(): readonly Command[] {
       .addOption(runtimeOption())
       .action(async (options) => {
         const { installation, output, signal } = contextOf(options);
-        const settings = await setup({ installation, runtime: options.runtime, signal }, progressPrinter());
+        const settings = await setup(
+          {
+            installation,
+            runtime: options.runtime,
+            signal,
+            onChecks: (checks) => output.note(renderChecks(checks)),
+          },
+          progressPrinter(),
+        );
         output.result(settings, () => "Set up. Next: sudo ./bulkhead up");
       }),
     command("up", "start the sensor's processes; the site in force is held again", [

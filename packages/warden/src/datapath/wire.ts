@@ -67,7 +67,8 @@ export async function connectWire(
   await using undo = new AsyncDisposableStack();
   await disableIpv6(instrument);
   let near = await observeLink(namespace, name);
-  if (near && !isPair(near, await observeLink(instrument, tapDevice))) {
+  // One of another size is made anew too: under 1280 bytes the kernel takes its IPv6 settings away, which are set here.
+  if (near && !isWirePair(near, await observeLink(instrument, tapDevice))) {
     await removeLink(namespace, name);
     near = undefined;
   }
@@ -112,17 +113,18 @@ async function isConnected(
   near: Link,
   pid: number,
 ): Promise<boolean> {
-  if (!hasFlags(near, "UP", "LOWER_UP", "NOARP") || near.mtu !== wireMtu) return false;
+  if (!hasFlags(near, "UP", "LOWER_UP", "NOARP")) return false;
   await using instrument = await findInstrumentNamespace(commands, pid, namespace);
   const far = instrument ? await observeLink(instrument, tapDevice) : undefined;
-  if (!far || !isPair(near, far) || !hasFlags(far, "UP", "LOWER_UP", "NOARP")) return false;
+  if (!far || !isWirePair(near, far) || !hasFlags(far, "UP", "LOWER_UP", "NOARP")) return false;
   const guards = await observeWireGuards(namespace, near);
   return guards.xdp && guards.clsact;
 }
 
-/** The two ends of one veth name each other's index; an instrument has one `mon0` at most. */
-function isPair(near: Link, far: Link | undefined): boolean {
-  return far !== undefined && near.link_index === far.ifindex && far.link_index === near.ifindex;
+/** The two ends of one veth name each other's index and have the wire's size; an instrument has one `mon0` at most. */
+function isWirePair(near: Link, far: Link | undefined): boolean {
+  if (far === undefined || near.mtu !== wireMtu || far.mtu !== wireMtu) return false;
+  return near.link_index === far.ifindex && far.link_index === near.ifindex;
 }
 
 async function setLink(namespace: NetworkNamespace, name: string, ...what: readonly string[]): Promise<void> {

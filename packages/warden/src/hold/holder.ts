@@ -5,19 +5,13 @@
  * One thing at a time: passes, applies and orders run in a queue. It decides nothing: the core
  * plans, the executors act, and after a failure the host is observed again.
  */
-import {
-  type CheckedSite,
-  checkedSite,
-  type Desired,
-  type DesiredTap,
-  packageTexts,
-  planSteps,
-} from "@bulkhead/core";
+import { type CheckedSite, checkedSite, type Desired, type DesiredTap, planSteps } from "@bulkhead/core";
 import type { ApplyOutcome, Name, Observed, Step, TapCounters, WardenState } from "@bulkhead/schema";
 import { WardenError } from "../error.ts";
 import type { StoredSite } from "../site/site-store.ts";
 import { applySite } from "./apply-site.ts";
 import { executeAll, executeStep, type StepFailure } from "./execute.ts";
+import { type Found, stateOf } from "./found-state.ts";
 import { type HolderParts, SITE_FILE, type StepContext } from "./ports.ts";
 import { TaskQueue } from "./task-queue.ts";
 import { StateFeed } from "./state-feed.ts";
@@ -171,6 +165,9 @@ export class Holder {
       held: held.map((c) => c.instrument),
     }).filter((step) => site !== null || step.kind !== "volume.remove");
 
+    const now = { site, checked, lastSteps: steps };
+    // What was found is said before it is put right, and what failed before stays said until it is known better.
+    if (steps.length > 0) this.#publish({ ...now, observed: before, problems: this.feed.current.problems });
     const failures = await executeAll(
       steps,
       host.executors,
@@ -183,38 +180,18 @@ export class Holder {
     }
     const after = steps.length > 0 ? await host.observe(desired) : before;
     this.#running = new Set(after.instruments.filter((i) => i.state === "running").map((i) => i.name));
-    this.feed.publish({
-      site:
-        site === null
-          ? null
-          : {
-              version: site.version,
-              text: site.text,
-              files: [...site.files],
-              packages: Object.fromEntries(
-                (checked?.instruments ?? []).map((i) => [i.name, packageTexts(i.package)]),
-              ),
-            },
-      stopped: [...state.stopped],
-      observed: after,
-      crashes: state.crashes(nowMs()).map((c) => ({
-        instrument: c.instrument,
-        count: c.count,
-        nextStart: c.nextStartMs > nowMs() ? new Date(c.nextStartMs).toISOString() : null,
-        reason: c.reason,
-      })),
-      problems: failures.map((f) => ({ target: f.step.target, code: f.code, message: f.message })),
-      lastSteps: [...steps],
-      pending: (checked?.instruments ?? []).flatMap(({ name, wider }) =>
-        wider.map((what) => ({ instrument: name, what })),
-      ),
-    });
+    const problems = failures.map((f) => ({ target: f.step.target, code: f.code, message: f.message }));
+    this.#publish({ ...now, observed: after, problems });
     const due = state
       .crashes(nowMs())
       .map((c) => c.nextStartMs - nowMs())
       .filter((ms) => ms > 0);
     if (steps.length > 0 && failures.length === 0) return SETTLE_MS;
     return Math.max(50, Math.min(failures.length > 0 ? RETRY_MS : INTERVAL_MS, ...due));
+  }
+
+  #publish(found: Found): void {
+    this.feed.publish(stateOf(found, this.#parts.state, this.#parts.nowMs()));
   }
 
   async #noteEnds(observed: Observed): Promise<void> {

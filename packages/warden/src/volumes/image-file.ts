@@ -5,7 +5,7 @@
  * when it is formatted; it never shrinks. A file system that is smaller than its file is made to fill it before the
  * next mount, because growing a mounted one needs a right (CAP_SYS_RESOURCE) that not every host's root has.
  */
-import { mkdir, open, rename, rm, stat, truncate } from "node:fs/promises";
+import { mkdir, open, rename, rm, rmdir, stat, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Commands } from "../commands.ts";
 import { isWardenError } from "../error.ts";
@@ -22,6 +22,7 @@ export async function makeImage(file: string, volume: NewVolume, commands: Comma
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await rm(beside, { force: true });
   await using undo = new AsyncDisposableStack();
+  undo.defer(() => rmdir(dirname(file)).catch(keepIfUsed));
   undo.defer(() => rm(beside, { force: true }));
   await coded("volume-create-failed", volume, async () => {
     await reserve(beside, volume.sizeBytes, commands);
@@ -80,6 +81,12 @@ export async function fillImage(file: string, ref: VolumeRef, commands: Commands
 
 async function reserve(file: string, sizeBytes: number, commands: Commands): Promise<void> {
   await commands.run(["fallocate", "-l", String(sizeBytes), "--", file], slow);
+}
+
+/** For `.catch` of an `rmdir`: a directory that holds something stays, and one that is gone is gone. */
+export function keepIfUsed(error: unknown): void {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code !== "ENOTEMPTY" && code !== "ENOENT") throw error;
 }
 
 /** ext4's superblock lies at byte 1024, little endian: Documentation/filesystems/ext4/super.rst. */

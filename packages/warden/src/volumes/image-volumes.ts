@@ -13,7 +13,7 @@ import type { Commands } from "../commands.ts";
 import { isMountPoint } from "../engine/host-mounts.ts";
 import { WardenError } from "../error.ts";
 import { nullIfMissing } from "../site/read-file.ts";
-import { fillImage, growImage, makeImage } from "./image-file.ts";
+import { fillImage, growImage, keepIfUsed, makeImage } from "./image-file.ts";
 import { awaitLoopDetach, loopDevicesOf } from "./loop-devices.ts";
 import { mountHolders, shareMounts } from "./mount-holders.ts";
 import { coded, renderVolume } from "./volume-error.ts";
@@ -110,7 +110,8 @@ export function imageVolumes(places: ImageVolumePlaces, commands: Commands): Vol
       if (kind === null) return;
       if (!(await unmount(volume, kind, REMOVE_WAIT_MS))) throw await held(volume, imageFile(volume, kind));
       await destroy(volume, kind);
-      await rmdir(join(volumesDir, Name.parse(volume.instrument))).catch(keepIfUsed);
+      const instrument = Name.parse(volume.instrument);
+      for (const dir of [volumesDir, mountsDir]) await rmdir(join(dir, instrument)).catch(keepIfUsed);
     },
     async observe() {
       const volumes: Observed["volumes"] = [];
@@ -174,10 +175,4 @@ function parseFileName(instrument: string, file: string): (VolumeRef & { readonl
     if (id.success) return { instrument, id: id.data, kind };
   }
   return null;
-}
-
-function keepIfUsed(error: unknown): void {
-  if (error instanceof Error && "code" in error && ["ENOTEMPTY", "ENOENT"].includes(String(error.code)))
-    return;
-  throw error;
 }
