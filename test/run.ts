@@ -29,7 +29,11 @@ interface Suite {
 const SUITES: readonly Suite[] = [
   {
     name: "unit",
-    globs: ["packages/*/{src,test}/**/*.test.ts", "instruments/*/src/**/*.test.ts", "test/unit/*.test.ts"],
+    globs: [
+      "packages/*/{src,test}/**/*.test.ts",
+      "instruments/*/src/**/*.test.ts",
+      "test/{unit,bench}/**/*.test.ts",
+    ],
     concurrency: 2,
     needsHost: false,
   },
