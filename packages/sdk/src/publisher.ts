@@ -51,7 +51,7 @@ export const PUBLISHER_DEFAULTS = {
   maxBatchBytes: 2 * 1024 * 1024,
   maxWaiting: 4_096,
   maxWaitingBytes: 8 * 1024 * 1024,
-  lingerMs: 5,
+  lingerMs: 1,
   answerTimeoutMs: 5_000,
 } as const;
 

@@ -106,6 +106,15 @@ test("ledger: frames on their way are not called lost", () => {
   );
 });
 
+test("ledger: a tool that counts what its own instrument sent takes no loss back", () => {
+  const totals = { seen: 100, matched: 100, notMirrored: 0, received: 100, guardDropped: 0 };
+  const path = { first: totals, second: totals, third: totals };
+  const lost = advanceFigures(NO_FIGURES, { ...path, processed: 60 });
+  assert.deepEqual([lost.processed, lost.toolDropped], [60, 40]);
+  const claimed = advanceFigures(lost, { ...path, processed: 85 });
+  assert.deepEqual([claimed.processed, claimed.toolDropped], [60, 40]);
+});
+
 test("ledger: a tool that does not run processes nothing", () => {
   const totals = { seen: 500, matched: 500, notMirrored: 0, received: 500, guardDropped: 0 };
   const samples = [1, 2, 3].map((n) => ({ atMs: n * 2000, totals }));

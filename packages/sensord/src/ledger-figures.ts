@@ -48,7 +48,7 @@ export interface PathReading {
 }
 
 export function advanceFigures(former: Figures, path: PathReading): Figures {
-  return atRest(path) ? exactFigures(path.third, path.processed) : laterFigures(former, path);
+  return atRest(path) ? restingFigures(former, path) : laterFigures(former, path);
 }
 
 /** Nothing moved between the readings: what was not passed on is lost. */
@@ -70,6 +70,17 @@ export function exactFigures(totals: Totals, toolProcessed: number): Figures {
     toolDropped: received - processed,
     guardDropped,
   };
+}
+
+/**
+ * What was said to be lost stays lost, whatever a tool says later: it also counts frames that its own instrument tried
+ * to send, which were never mirrored (packet(7): a socket is handed outgoing packets too).
+ */
+function restingFigures(former: Figures, { third, processed }: PathReading): Figures {
+  const exact = exactFigures(third, processed);
+  const possible = Math.max(former.processed, exact.received - former.toolDropped);
+  const within = Math.min(exact.processed, possible);
+  return { ...exact, processed: within, toolDropped: exact.received - within };
 }
 
 function laterFigures(former: Figures, { first, second, third, processed }: PathReading): Figures {
