@@ -256,11 +256,13 @@ export class SuricataSensor {
     if (run === null || this.#stopping) return;
     try {
       const counters = await readCaptureCounters(this.#paths([]).commandSocket, DEVICE);
-      if (counters === null || this.#tool.run?.epoch !== run.epoch) return;
+      if (this.#tool.run?.epoch !== run.epoch) return;
+      if (counters === null) return this.#context.health.set({ packets: null });
       this.#setPackets(run, counters);
       this.#context.health.ready();
     } catch {
-      // It starts, loads rules or is frozen: silence is no news, and its end is reported elsewhere.
+      // It starts, loads rules or is frozen. What it said last is old by now, and not to be told as news.
+      this.#context.health.set({ packets: null });
       return;
     }
     await this.#followTap();

@@ -57,7 +57,7 @@ export const HealthReport = z.strictObject({
   /** Starts of the tool so far and when the present one began; `null` tool: the instrument is its own tool. */
   restarts: z.int().min(0),
   configVersion: z.string().nullable(),
-  /** What the tool says of the packets it got, for the loss ledger; null where it has no tap. */
+  /** What the tool says of the packets it got, for the loss ledger; null without a tap, or while it does not say. */
   packets: z
     .strictObject({
       /** Changes with each start of the tool, so that counters from before are not mixed with those after. */
