@@ -39,7 +39,7 @@ suite("lifecycle", () => {
   test("each step may be taken twice, and a removed instrument leaves its data", async () => {
     const volumes = [
       { id: "store", kind: "persistent" as const, sizeBytes: 16 * MIB },
-      { id: "work", kind: "transient" as const, sizeBytes: 16 * MIB },
+      { id: "run", kind: "transient" as const, sizeBytes: 16 * MIB },
     ];
     const spec = stand.spec("twice", { volumes, command: script("loop.sh") });
     await stand.run(spec);
@@ -50,7 +50,7 @@ suite("lifecycle", () => {
     await assert.rejects(stand.instances.create(spec, "0".repeat(64)), (error) =>
       isWardenError(error, "instrument-exists"),
     );
-    await stand.exec("twice", [BUSYBOX, "touch", "/data/work/gone"], 1000);
+    await stand.exec("twice", [BUSYBOX, "touch", "/data/run/gone"], 1000);
 
     await stand.instances.stop("twice");
     await stand.instances.stop("twice");
@@ -62,7 +62,7 @@ suite("lifecycle", () => {
     await stand.instances.start("twice");
     const mark = await stand.exec("twice", [BUSYBOX, "cat", "/data/store/mark"], 1000);
     assert.equal(mark.stdout, "ended\n", "it ended by itself on SIGTERM, and its data stayed");
-    const gone = await stand.exec("twice", [BUSYBOX, "ls", "/data/work"], 1000);
+    const gone = await stand.exec("twice", [BUSYBOX, "ls", "/data/run"], 1000);
     assert.doesNotMatch(gone.stdout, /gone/);
 
     const base = await stand.idmaps.recordedBase("twice");
@@ -77,9 +77,9 @@ suite("lifecycle", () => {
   });
 
   test("an end by SIGKILL is seen as stopped, in observation and as an event", async () => {
-    const spec = stand.spec("killed", { volumes: [{ id: "work", kind: "transient", sizeBytes: 16 * MIB }] });
+    const spec = stand.spec("killed", { volumes: [{ id: "run", kind: "transient", sizeBytes: 16 * MIB }] });
     await stand.run(spec);
-    await stand.exec("killed", [BUSYBOX, "touch", "/data/work/gone"], 1000);
+    await stand.exec("killed", [BUSYBOX, "touch", "/data/run/gone"], 1000);
     const stopping = new AbortController();
     const events: RuntimeEvent[] = [];
     const reading = (async () => {
@@ -101,7 +101,7 @@ suite("lifecycle", () => {
     stopping.abort();
     await reading;
     await stand.instances.start("killed");
-    const left = await stand.exec("killed", [BUSYBOX, "ls", "/data/work"], 1000);
+    const left = await stand.exec("killed", [BUSYBOX, "ls", "/data/run"], 1000);
     assert.doesNotMatch(left.stdout, /gone/, "what a dead instrument left in a transient volume is gone");
     await stand.instances.remove("killed");
   });
@@ -121,7 +121,7 @@ suite("lifecycle", () => {
   test("a program that ends at once is a failed start that leaves nothing mounted", async () => {
     const spec = stand.spec("absent", {
       command: ["/nothing/here"],
-      volumes: [{ id: "work", kind: "transient", sizeBytes: 16 * MIB }],
+      volumes: [{ id: "run", kind: "transient", sizeBytes: 16 * MIB }],
     });
     await assert.rejects(stand.run(spec), (error) => isWardenError(error, "instrument-start-failed"));
     assert.equal((await observe("absent"))?.state, "stopped");
