@@ -5,6 +5,7 @@
  * Exit codes: 0 done, 1 failed, 2 bad input.
  */
 import { Command, CommanderError } from "commander";
+import { commandFirst } from "./argv.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { eventsCommand } from "./commands/events.ts";
@@ -44,7 +45,7 @@ for (const one of commands) program.addCommand(one);
 for (const one of program.commands) one.exitOverride();
 program.exitOverride();
 
-program.parseAsync().catch((error: unknown) => {
+program.parseAsync(commandFirst(process.argv.slice(2)), { from: "user" }).catch((error: unknown) => {
   process.exitCode = report(error);
 });
 
