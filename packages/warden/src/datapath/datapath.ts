@@ -120,7 +120,7 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
         spans: found.flatMap(({ spans }) => spans),
       };
     },
-    checkFilter: (expression) => checkFilter(commands, expression),
+    checkFilter: (expression) => checkFilter(commands, expression, compilerUid),
     createEngine: (engine) => ensureEngineNamespace(commands, slug, engine),
     async removeEngine(engine) {
       if (!(await observeEngines(commands, slug)).includes(engine)) return;

@@ -38,7 +38,7 @@ test("more instructions than tc takes are refused before tc is asked", async () 
   await assert.rejects(compileFilter(engine, "x", 65534), (error) =>
     isWardenError(error, "datapath-filter-too-long"),
   );
-  const checked = await checkFilter(commands, "x");
+  const checked = await checkFilter(commands, "x", 65534);
   assert.equal(checked.outcome === "refused" && checked.code, "datapath-filter-too-long");
 });
 
@@ -51,7 +51,7 @@ test("the compiler's own words reach the operator", async () => {
     code: "datapath-filter-invalid",
     message: "can't parse filter expression: syntax error",
   });
-  assert.equal((await checkFilter(commands, "frob")).outcome, "refused");
+  assert.equal((await checkFilter(commands, "frob", 65534)).outcome, "refused");
 });
 
 test("what is not bytecode is not passed on to tc", async () => {
@@ -70,5 +70,5 @@ test("what no argument can hold is refused before a process is started", async (
 
 test("a missing compiler is not blamed on the expression", async () => {
   const missing = new WardenError("command-missing", "tcpdump is not installed");
-  await assert.rejects(checkFilter(answering(missing).commands, "ip"), { code: "command-missing" });
+  await assert.rejects(checkFilter(answering(missing).commands, "ip", 65534), { code: "command-missing" });
 });

@@ -41,7 +41,7 @@ export async function compileFilter(
 ): Promise<string> {
   refuseOversized(expression);
   if (expression.trim() === "") return matchAllBytecode;
-  const argv = [...unprivileged(uid), "tcpdump", "-ddd", "-p", "-i", "lo", "--", expression];
+  const argv = [...unprivileged(uid, ["net_raw"]), "tcpdump", "-ddd", "-p", "-i", "lo", "--", expression];
   const { stdout } = await engine.run(argv, { timeoutMs: compileTimeoutMs }).catch((error: unknown) => {
     throw compilerFailure(expression, error);
   });
@@ -49,15 +49,17 @@ export async function compileFilter(
 }
 
 /**
- * Checks an expression for plain Ethernet, without root and without an interface: for `plan`. The live bytecode
+ * Checks an expression for plain Ethernet, without an interface: for `plan`. The live bytecode
  * differs a little in length (VLAN), so an expression near the limit may still be refused when it is applied.
  *
  * @throws WardenError `command-missing` without tcpdump; faults of the expression are returned.
  */
-export async function checkFilter(commands: Commands, expression: string): Promise<FilterCheck> {
+export async function checkFilter(commands: Commands, expression: string, uid: number): Promise<FilterCheck> {
   try {
     refuseOversized(expression);
-    const argv = ["tcpdump", "-ddd", "-r", "-", "--", expression];
+    // In a namespace of its own, so that a name in the expression is never asked of the host's resolver.
+    const confined = ["unshare", "--net", "--", ...unprivileged(uid, [])];
+    const argv = [...confined, "tcpdump", "-ddd", "-r", "-", "--", expression];
     const { stdout } = await commands
       .run(argv, { input: emptyCapture(), timeoutMs: compileTimeoutMs })
       .catch((error: unknown) => {
@@ -76,9 +78,10 @@ export async function checkFilter(commands: Commands, expression: string): Promi
 /** A name that only a resolver knows makes libpcap ask for it: there is none in the engine's namespace. */
 const compileTimeoutMs = 10_000;
 
-function unprivileged(uid: number): readonly string[] {
+function unprivileged(uid: number, capabilities: readonly string[]): readonly string[] {
   const user = [`--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--no-new-privs"];
-  const rights = ["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=-all,+net_raw`);
+  const kept = ["-all", ...capabilities.map((name) => `+${name}`)].join(",");
+  const rights = ["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=${kept}`);
   return ["setpriv", ...user, ...rights, "--"];
 }
 
