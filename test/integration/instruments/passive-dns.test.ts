@@ -20,6 +20,7 @@ class PassiveDnsPlace implements AsyncDisposable {
   readonly #agentFile: string;
   readonly #uiSocket: string;
   #session = Promise.withResolvers<ClientHttp2Session>();
+  #emitted = 0;
 
   private constructor(
     bus: TestBus,
@@ -90,6 +91,7 @@ class PassiveDnsPlace implements AsyncDisposable {
     attributes.set("ce-time", time.toISOString());
     const record = JSON.stringify({ timestamp, event_type: "dns", dns });
     this.bus.platform.publish("ev.ids.suricata.dns", record, { headers: attributes });
+    this.#emitted += 1;
   }
 
   async get(
@@ -113,7 +115,9 @@ class PassiveDnsPlace implements AsyncDisposable {
   }
 
   async settled(): Promise<void> {
-    await eventually("everything acknowledged", async () => {
+    await eventually("everything stored and acknowledged", async () => {
+      const { state } = await this.bus.streams.streams.info("EV_ids");
+      if (state.messages < this.#emitted) return false;
       const info = await this.bus.streams.consumers.info("EV_ids", DURABLE);
       return info.num_pending === 0 && info.num_ack_pending === 0;
     });

@@ -14,7 +14,7 @@ const POLL_MS = 20;
 export async function loopDevicesOf(file: string): Promise<readonly string[]> {
   const names = (await readdir("/sys/block")).filter((name) => /^loop\d+$/.test(name));
   const backing = await Promise.all(
-    names.map(async (name) => [name, await readIfPresent(`/sys/block/${name}/loop/backing_file`)] as const),
+    names.map(async (name) => [name, await readAttribute(`/sys/block/${name}/loop/backing_file`)] as const),
   );
   return backing.flatMap(([name, text]) => (text?.replace(/\n$/, "") === file ? [`/dev/${name}`] : []));
 }
@@ -27,4 +27,12 @@ export async function awaitLoopDetach(file: string, timeoutMs: number): Promise<
     await delay(POLL_MS);
   }
   return true;
+}
+
+/** Null where there is none; sysfs says ENODEV for one that goes away while it is read. */
+async function readAttribute(path: string): Promise<string | null> {
+  return readIfPresent(path).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENODEV") return null;
+    throw error;
+  });
 }
