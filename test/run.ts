@@ -12,10 +12,13 @@ import { join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { purge, setup } from "@bulkhead/host";
+import { DEMO_PACKAGES } from "@bulkhead/testkit";
 import { progressPrinter } from "../packages/cli/src/render/progress.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const INSTALLATION = "test";
+/** What the tests run besides the platform's own: the demo's network, a compiler for packet tools, setcap. */
+const PACKAGES = [...DEMO_PACKAGES, "gcc", "libc6-dev", "libcap2-bin", "python3"] as const;
 /** Longer than any one file takes on two busy cores: a hang ends, slowness does not. */
 const FILE_TIMEOUT_MS = 15 * 60_000;
 
@@ -64,7 +67,7 @@ async function main(filters: readonly string[]): Promise<number> {
     process.stderr.write("integration and end-to-end tests need root: sudo ./bulkhead test\n");
     return 1;
   }
-  if (needsHost) await setup({ installation: INSTALLATION }, progressPrinter());
+  if (needsHost) await setup({ installation: INSTALLATION, extraPackages: PACKAGES }, progressPrinter());
   for (const suite of chosen) await runSuite(suite, suite.files, count);
   if (needsHost) {
     const outcome = await purge({ installation: INSTALLATION }, progressPrinter());

@@ -36,6 +36,8 @@ export interface SetupOptions {
   readonly runtime?: RuntimeKind | undefined;
   /** Instruments whose images are to be built; all where left out. */
   readonly packages?: readonly string[] | undefined;
+  /** Debian packages that are needed besides the platform's own, as for the demo's network. */
+  readonly extraPackages?: readonly string[] | undefined;
   /** The checkout to take programs and instruments from. */
   readonly sourceDir?: string | undefined;
   /** Each result as soon as all are in. */
@@ -115,7 +117,8 @@ async function ensureHost(
   });
   await reportStep(progress, "packages", "installing what is missing with apt", async () => {
     const installRuntime = runtime.action === "install" ? runtime.kind : null;
-    const needed = neededPackages({ supervisor, installRuntime });
+    const own = neededPackages({ supervisor, installRuntime });
+    const needed = [...new Set([...own, ...(options.extraPackages ?? [])])];
     const missing = await ensurePackages(needed, options.signal);
     const detail = missing.length === 0 ? "all there" : `installed ${missing.join(" ")}`;
     return { value: undefined, detail };

@@ -6,7 +6,7 @@ import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type HostCheck, setup, startDemoNetwork, up } from "@bulkhead/host";
 import { DEFAULT_INSTALLATION } from "@bulkhead/schema";
-import { attackDemoNetwork, DEMO_RULES_FILE, spanDevice } from "@bulkhead/testkit";
+import { attackDemoNetwork, DEMO_PACKAGES, DEMO_RULES_FILE, spanDevice } from "@bulkhead/testkit";
 import type { Command } from "commander";
 import { command, type Context, contextOf } from "../command.ts";
 import { renderDemoSite } from "../demo/site.ts";
@@ -47,7 +47,7 @@ async function prepare(context: Context, runtime: "lxd" | "incus" | undefined): 
   const { installation, layout, output, signal } = context;
   const progress = progressPrinter();
   const onChecks = (checks: readonly HostCheck[]): void => output.note(renderChecks(checks));
-  await setup({ installation, runtime, signal, onChecks }, progress);
+  await setup({ installation, runtime, signal, onChecks, extraPackages: DEMO_PACKAGES }, progress);
   await up({ installation, signal }, progress);
   await startDemoNetwork({ installation, signal }, progress);
   const file = await writeDemoSite(context);
