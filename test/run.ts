@@ -6,13 +6,15 @@
  * What the tests need on the host (packages, the container runtime, images) is set up first, in an
  * installation of its own that is removed at the end unless it was there before.
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { globSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { join, relative } from "node:path";
-import { run } from "node:test";
-import { spec } from "node:test/reporters";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { purge, setup } from "@bulkhead/host";
 import { DEMO_PACKAGES } from "@bulkhead/testkit";
+import * as z from "zod";
 import { progressPrinter } from "../packages/cli/src/render/progress.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -44,11 +46,8 @@ const SUITES: readonly Suite[] = [
   { name: "end-to-end", globs: ["test/e2e/**/*.test.ts"], concurrency: 1, needsHost: true },
 ];
 
-interface Count {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
+const Count = z.strictObject({ passed: z.int(), failed: z.int(), skipped: z.int() });
+type Count = z.infer<typeof Count>;
 
 async function main(filters: readonly string[]): Promise<number> {
   if (filters.includes("--help") || filters.includes("-h")) {
@@ -68,7 +67,12 @@ async function main(filters: readonly string[]): Promise<number> {
     return 1;
   }
   if (needsHost) await setup({ installation: INSTALLATION, extraPackages: PACKAGES }, progressPrinter());
-  for (const suite of chosen) await runSuite(suite, suite.files, count);
+  for (const suite of chosen) {
+    const { passed, failed, skipped } = await runSuite(suite, suite.files);
+    count.passed += passed;
+    count.failed += failed;
+    count.skipped += skipped;
+  }
   if (needsHost) {
     const outcome = await purge({ installation: INSTALLATION }, progressPrinter());
     for (const error of outcome.errors) process.stderr.write(`purge: ${error.step}: ${error.message}\n`);
@@ -86,27 +90,28 @@ function filesOf(suite: Suite, filters: readonly string[]): readonly string[] {
     .map((file) => join(ROOT, file));
 }
 
-async function runSuite(suite: Suite, files: readonly string[], count: Count): Promise<void> {
+/** In a process of its own, in which a test that failed and left something open does not keep the others waiting. */
+async function runSuite(suite: Suite, files: readonly string[]): Promise<Count> {
   process.stdout.write(`\n${suite.name}: ${files.length} files\n`);
-  const stream = run({
-    files: [...files],
-    concurrency: suite.concurrency,
-    timeout: FILE_TIMEOUT_MS,
-    cwd: ROOT,
-  });
-  // A skipped or unfinished test is neither passed nor failed, and is shown as what it is.
-  stream.on("test:pass", (event) => {
-    if (event.skip !== undefined || event.todo !== undefined) count.skipped += 1;
-    else if (event.details.type !== "suite") count.passed += 1;
-  });
-  stream.on("test:fail", (event) => {
-    if (event.details.type === "suite") return;
-    count.failed += 1;
-    process.stdout.write(`failed: ${relative(ROOT, event.file ?? "?")}: ${event.name}\n`);
-  });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  stream.compose(spec).on("end", resolve).on("error", reject).pipe(process.stdout, { end: false });
-  await promise;
+  const dir = await mkdtemp(join(tmpdir(), "bulkhead-test-"));
+  try {
+    const countFile = join(dir, "count.json");
+    const options = [
+      "--test",
+      "--test-force-exit",
+      `--test-concurrency=${suite.concurrency}`,
+      `--test-timeout=${FILE_TIMEOUT_MS}`,
+      "--test-reporter=spec",
+      "--test-reporter-destination=stdout",
+      `--test-reporter=${join(import.meta.dirname, "count-reporter.ts")}`,
+      `--test-reporter-destination=${countFile}`,
+    ];
+    const child = spawn(process.execPath, [...options, ...files], { cwd: ROOT, stdio: "inherit" });
+    await once(child, "exit");
+    return Count.parse(JSON.parse(await readFile(countFile, "utf8")));
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 }
 
 process.exitCode = await main(process.argv.slice(2));
