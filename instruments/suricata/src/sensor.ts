@@ -34,6 +34,8 @@ const DEVICE = "mon0";
 const COUNT_EVERY_MS = 1_000;
 /** Loading a large ruleset takes seconds; the platform waits for the answer up to a minute. */
 const START_TIMEOUT_MS = 45_000;
+/** Suricata's notice that all threads run, the capture's too (tm-threads.c, TmThreadWaitOnThreadRunning). */
+const ENGINE_STARTED = /\bEngine started\b/;
 const RELOAD_TIMEOUT_MS = 45_000;
 
 /** What is in force: settings, the rules, and the file that says both. */
@@ -50,6 +52,8 @@ export class SuricataSensor {
   #feed: LineSource | null = null;
   #inForce: InForce | null = null;
   #tapIndex: number | null = null;
+  /** Epoch of the start that has said that it captures. */
+  #capturing: string | null = null;
   #counting: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -196,19 +200,21 @@ export class SuricataSensor {
     await this.#whenReady(run);
   }
 
-  /** Ready when the capture of this start answers; a start that ends first has failed. */
+  /** Ready when this start captures: it says so, and its capture answers. A start that ends first has failed. */
   async #whenReady(run: ToolRun): Promise<void> {
     const { commandSocket } = this.#paths([]);
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (this.#tool.run?.epoch === run.epoch) {
-      try {
-        if ((await readCaptureCounters(commandSocket, DEVICE)) !== null) {
-          this.#context.health.ready();
-          return;
-        }
-      } catch (error) {
-        if (performance.now() > deadline) throw error;
+      // The socket answers a moment before the capture begins.
+      const answers = await readCaptureCounters(commandSocket, DEVICE).then(
+        (counters) => counters !== null,
+        () => false,
+      );
+      if (answers && this.#capturing === run.epoch) {
+        this.#context.health.ready();
+        return;
       }
+      if (performance.now() > deadline) throw new Error("Suricata does not capture yet; its log says why");
       await delay(100);
     }
     throw new Error("Suricata ended while it started; its log says why");
@@ -246,6 +252,7 @@ export class SuricataSensor {
   #line(line: string): void {
     const { level, message } = parseEngineLine(line);
     this.#context.log[level](message);
+    if (ENGINE_STARTED.test(message)) this.#capturing = this.#tool.run?.epoch ?? null;
     const last = parseLastCounters(message);
     if (last !== null) this.#setPackets(this.#tool.run, last);
   }
