@@ -36,6 +36,7 @@ export type WardenErrorCode =
   | "inbox-name-refused"
   | "inbox-no-space"
   | "instrument-deviates"
+  | "instrument-ended"
   | "instrument-exists"
   | "instrument-netns-missing"
   | "instrument-not-running"

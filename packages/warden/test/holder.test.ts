@@ -28,10 +28,13 @@ class MemoryHost implements Host {
   readonly taken: string[] = [];
   /** Steps that fail: `kind target`. */
   readonly broken = new Set<string>();
+  endsAtOnce = "";
   readonly executors = new Proxy({} as Executors, {
     get: () => async (step: Step) => {
       if (this.broken.has(`${step.kind} ${step.target}`))
         throw new WardenError("volume-no-space", "no space left");
+      if (step.kind === "instrument.start" && step.instrument === this.endsAtOnce)
+        throw new WardenError("instrument-ended", "it ended at once");
       this.taken.push(`${step.kind} ${step.target}`);
       this.observed = achieve(this.observed, step);
     },
@@ -134,6 +137,21 @@ test("a first apply that fails leaves the host as it was", async (t) => {
   await stage(b, SITE);
   assert.equal((await b.holder.apply()).outcome, "failed");
   assert.deepEqual({ ...b.memory.observed, devices: [...b.memory.observed.devices] }, emptyHost());
+});
+
+test("an instrument that ends at once does not stop an apply; it is started again, each time later", async (t) => {
+  const b = await bench(t);
+  b.memory.endsAtOnce = "ids";
+  await stage(b, SITE);
+  assert.equal((await b.holder.apply()).outcome, "applied");
+  assert.equal(states(b.memory)["pdns"], "running", "the others run");
+  const [crash] = b.holder.state.crashes;
+  assert.equal(crash?.instrument, "ids");
+  assert.match(crash?.reason ?? "", /ended at once/);
+  assert.equal(
+    b.memory.taken.some((step) => step.startsWith("wire.connect")),
+    false,
+  );
 });
 
 test("what somebody else can write is not taken for root's", async (t) => {

@@ -57,7 +57,7 @@ export interface Instances {
   /**
    * Attaches its volumes, starts it, and reads it back. One that runs is only read back.
    * @throws WardenError `instrument-unknown`, `instrument-deviates` {deviations} (it is stopped then),
-   *   `instrument-start-failed` {log}, `instrument-netns-missing`; those of VolumeStore.attach and RuntimeClient
+   *   `instrument-start-failed` {log}, `instrument-ended`, `instrument-netns-missing`; those of VolumeStore.attach and RuntimeClient
    */
   start(instrument: string, signal?: AbortSignal): Promise<void>;
   /** Stops it: SIGTERM first, SIGKILL after ten seconds; then its volumes are detached. */
@@ -167,9 +167,9 @@ async function verify(
 ): Promise<void> {
   const { name } = one.record.spec;
   const pid = await pidOf(client, name, signal);
-  if (pid === null) throw await startFailure(client, name, "it ended at once");
+  if (pid === null) throw endedAtOnce(name);
   const deviations = await settledDeviations(one.profile, pid, kernel, signal);
-  if (deviations === null) throw await startFailure(client, name, "it ended at once");
+  if (deviations === null) throw endedAtOnce(name);
   requireNone(name, deviations);
   if (one.profile.kernel.network.kind !== "own") return;
   // A container without a NIC has `lo` down, and no capability to set it up by itself.
@@ -188,4 +188,9 @@ function requireNone(instrument: string, deviations: readonly string[]): void {
   throw new WardenError("instrument-deviates", `${instrument} is not contained: ${text}`, {
     fields: { instrument, deviations: text },
   });
+}
+
+/** It did start, and what it ran ended by itself before it could be looked at. */
+function endedAtOnce(instrument: string): WardenError {
+  return new WardenError("instrument-ended", `${instrument} ended at once`, { fields: { instrument } });
 }

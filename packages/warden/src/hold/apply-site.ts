@@ -9,6 +9,12 @@ import type { StoredSite } from "../site/site-store.ts";
 import type { StepFailure } from "./execute.ts";
 import { type HolderParts, type Host, SITE_FILE, type StepContext } from "./ports.ts";
 
+/**
+ * An instrument that ends by itself does so a moment before or after its start was seen: either way
+ * the site is in force, and the instrument is started again with back-off.
+ */
+const ENDED: readonly string[] = ["instrument-ended", "instrument-not-running", "datapath-instrument-gone"];
+
 type Take = (step: Step, context: StepContext) => Promise<StepFailure | null>;
 
 export async function applySite(staged: StoredSite, parts: HolderParts, take: Take): Promise<ApplyOutcome> {
@@ -28,8 +34,15 @@ export async function applySite(staged: StoredSite, parts: HolderParts, take: Ta
   if (plan.faults.length > 0) return { outcome: "faults", faults: plan.faults };
 
   const taken: Step[] = [];
+  const ended = new Set<string>();
   for (const step of plan.steps.filter((s) => s.kind !== "volume.remove" && s.kind !== "image.remove")) {
+    if ("instrument" in step && ended.has(step.instrument)) continue;
     const failure = await take(step, context);
+    if (failure !== null && "instrument" in step && ENDED.includes(failure.code)) {
+      ended.add(step.instrument);
+      await state.recordEnd(step.instrument, parts.nowMs(), failure.message);
+      continue;
+    }
     if (failure !== null) {
       await unmakeVolumes(taken, take, context);
       return { outcome: "failed", step, code: failure.code, message: failure.message };
