@@ -2,6 +2,7 @@
  * The test runner: unit, integration and end-to-end tests, on real parts, one after another.
  *
  * Usage: sudo ./bulkhead test [FILTER…]   files whose path contains one of the filters; all without
+ *        sudo BULKHEAD_TEST_RUNTIME=incus ./bulkhead test [FILTER…]   on that container runtime (lxd, incus)
  *
  * What the tests need on the host (packages, the container runtime, images) is set up first, in an
  * installation of its own that is removed at the end unless it was there before.
@@ -16,11 +17,21 @@ import { purge, setup } from "@bulkhead/host";
 import { DEMO_PACKAGES } from "@bulkhead/testkit";
 import * as z from "zod";
 import { progressPrinter } from "../packages/cli/src/render/progress.ts";
+import { ASKED_RUNTIME } from "./runtime.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const INSTALLATION = "test";
 /** What the tests run besides the platform's own: the demo's network, a compiler for packet tools, setcap. */
-const PACKAGES = [...DEMO_PACKAGES, "gcc", "libc6-dev", "libcap2-bin", "python3"] as const;
+const PACKAGES = [
+  ...DEMO_PACKAGES,
+  "gcc",
+  "libc6-dev",
+  "libcap2-bin",
+  "python3",
+  "dnsmasq-base",
+  "swtpm",
+  "tpm2-tools",
+] as const;
 /** Longer than any one file takes on two busy cores: a hang ends, slowness does not. */
 const FILE_TIMEOUT_MS = 15 * 60_000;
 
@@ -66,7 +77,10 @@ async function main(filters: readonly string[]): Promise<number> {
     process.stderr.write("integration and end-to-end tests need root: sudo ./bulkhead test\n");
     return 1;
   }
-  if (needsHost) await setup({ installation: INSTALLATION, extraPackages: PACKAGES }, progressPrinter());
+  if (needsHost) {
+    const options = { installation: INSTALLATION, runtime: ASKED_RUNTIME, extraPackages: PACKAGES };
+    await setup(options, progressPrinter());
+  }
   for (const suite of chosen) {
     const { passed, failed, skipped } = await runSuite(suite, suite.files);
     count.passed += passed;

@@ -39,7 +39,14 @@ else await measure([role ?? "", ...argv]);
 async function serve(): Promise<void> {
   const send = { id: "m", kind: "message.send", verb: "blob" } as const;
   const accept = { id: "m", kind: "message.accept", verb: "blob" } as const;
-  const plenty = { messagesPerSecond: 1e9, messageBurst: 1e9, bytesPerSecond: 1e12, byteBurst: 1e12 };
+  const plenty = {
+    messagesPerSecond: 1e9,
+    messageBurst: 1e9,
+    bytesPerSecond: 1e12,
+    byteBurst: 1e12,
+    busyMsPerSecond: 1e9,
+    busyBurstMs: 1e9,
+  };
   await using fixture = await BusFixture.open({
     limits: { gate: plenty, broker: { pendingBytes: 256 * 1024 * 1024 } },
     desired: {

@@ -1,5 +1,5 @@
 /**
- * bench: measures on this host and writes what came out. `./bulkhead bench sensor` gets here.
+ * bench: measures on this host and writes what came out. `./bulkhead bench NAME` gets here.
  *
  * Progress goes to stderr; stdout is the table, or with --json one line of JSON (result.ts has its shape). The same
  * JSON and a plot lie in bench-results/ afterwards. Exit codes: 0 measured, also where aims are not met; 1 a part
@@ -8,25 +8,31 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs, styleText } from "node:util";
+import { type Bench, BENCHES } from "./benches.ts";
 import { observeHost } from "./host-facts.ts";
 import { renderPlot } from "./plot.ts";
 import { Report } from "./result.ts";
-import { benchSensor, SENSOR_PARTS, type SensorPart } from "./sensor/bench.ts";
 import { renderReport } from "./table.ts";
 
-const USAGE = `Usage: sudo ./bulkhead bench sensor [options]
+const NAMES = Object.keys(BENCHES).join(", ");
+const USAGE = `Usage: sudo ./bulkhead bench NAME [options]
 
-Measures the sensor on this host, beside what it could be compared with. docs/bench.md explains the figures.
+${Object.entries(BENCHES)
+  .map(([name, { title, parts }]) => `  ${name.padEnd(8)} ${title}\n           parts: ${parts.join(", ")}`)
+  .join("\n")}
 
-  --quick          3 to 4 minutes, instead of up to 15
+docs/bench.md explains the figures.
+
+  --quick          some minutes, instead of up to 15
   --json           one line of JSON on stdout
-  --only PARTS     of ${SENSOR_PARTS.join(", ")}; separated by commas
-  --cold           measure the demo without the host's cache of built images, which is removed
+  --only PARTS     some of the bench's parts, separated by commas
+  --cold           sensor: measure the demo without the host's cache of built images, which is removed
   --keep           leave the bench's installation (named bench) standing
   --help
 
 Examples:
   $ sudo ./bulkhead bench sensor --quick
+  $ sudo ./bulkhead bench noisy --only fork-bomb,packet-rings
   $ sudo ./bulkhead bench sensor --only datapath --json | jq .results
 `;
 const RESULTS_DIR = join(import.meta.dirname, "../../bench-results");
@@ -49,8 +55,8 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${styleText("gray", `${seconds} s`, { stream: process.stderr })}  ${words}\n`);
   };
   const host = await observeHost();
-  const outcome = await benchSensor({ ...asked, say, signal: stopping.signal });
-  const report = Report.parse({ bench: "sensor", host, results: outcome.results });
+  const outcome = await asked.bench.measure({ ...asked, say, signal: stopping.signal });
+  const report = Report.parse({ bench: asked.name, host, results: outcome.results });
   process.stdout.write(`${asked.json ? JSON.stringify(report) : renderReport(report)}\n`);
   // A run that was broken off at once does not take the place of the one before.
   if (report.results.length > 0) await save(report, say);
@@ -63,11 +69,13 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 interface Asked {
+  readonly name: string;
+  readonly bench: Bench;
   readonly quick: boolean;
   readonly json: boolean;
   readonly cold: boolean;
   readonly keep: boolean;
-  readonly parts: readonly SensorPart[];
+  readonly parts: readonly string[];
 }
 
 function parseWords(argv: readonly string[]): Asked | { readonly exitCode: number; readonly words: string } {
@@ -86,16 +94,16 @@ function parseWords(argv: readonly string[]): Asked | { readonly exitCode: numbe
       },
     });
     if (values.help) return { exitCode: 0, words: USAGE };
-    if (positionals.length !== 1 || positionals[0] !== "sensor") {
-      return { exitCode: 2, words: `which bench? accepted: sensor\n\n${USAGE}` };
-    }
-    const words = values.only?.split(",") ?? SENSOR_PARTS;
-    const parts = SENSOR_PARTS.filter((part) => words.includes(part));
+    const [name = ""] = positionals;
+    const bench = positionals.length === 1 && Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+    if (bench === undefined) return { exitCode: 2, words: `which bench? accepted: ${NAMES}\n\n${USAGE}` };
+    const words = values.only?.split(",") ?? bench.parts;
+    const parts = bench.parts.filter((part) => words.includes(part));
     if (parts.length !== words.length) {
-      return { exitCode: 2, words: `--only ${values.only}: accepted are ${SENSOR_PARTS.join(", ")}` };
+      return { exitCode: 2, words: `--only ${values.only}: accepted are ${bench.parts.join(", ")}` };
     }
     const { quick, json, cold, keep } = values;
-    return { quick, json, cold, keep, parts };
+    return { name, bench, quick, json, cold, keep, parts };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // parseArgs: an option that it does not know
     return { exitCode: 2, words: `${error.message}\n\n${USAGE}` };
@@ -104,9 +112,9 @@ function parseWords(argv: readonly string[]): Asked | { readonly exitCode: numbe
 
 async function save(report: Report, say: (words: string) => void): Promise<void> {
   await mkdir(RESULTS_DIR, { recursive: true });
-  await writeFile(join(RESULTS_DIR, "sensor.json"), `${JSON.stringify(report, null, 2)}\n`);
-  await writeFile(join(RESULTS_DIR, "sensor.svg"), await renderPlot(report));
-  say(`written: bench-results/sensor.json and sensor.svg`);
+  await writeFile(join(RESULTS_DIR, `${report.bench}.json`), `${JSON.stringify(report, null, 2)}\n`);
+  await writeFile(join(RESULTS_DIR, `${report.bench}.svg`), await renderPlot(report));
+  say(`written: bench-results/${report.bench}.json and ${report.bench}.svg`);
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -16,6 +16,7 @@ import {
   SensorStatus,
   Settings,
 } from "@bulkhead/schema";
+import { ASKED_RUNTIME } from "../runtime.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 export const LAUNCHER: string = join(ROOT, "bulkhead");
@@ -33,6 +34,13 @@ export interface RunOptions {
   readonly exitCode?: number;
 }
 
+/** Of the commands that choose one. */
+function runtimeOption([command = ""]: readonly string[]): readonly string[] {
+  return ASKED_RUNTIME !== undefined && ["setup", "demo"].includes(command)
+    ? ["--runtime", ASKED_RUNTIME]
+    : [];
+}
+
 /** One installation, through its command line. */
 export class Cli implements AsyncDisposable {
   readonly name: string;
@@ -45,7 +53,7 @@ export class Cli implements AsyncDisposable {
 
   /** Runs a command; fails unless it exits as expected. */
   async run(args: readonly string[], { exitCode = 0 }: RunOptions = {}): Promise<CliRun> {
-    const done = await runProgram(LAUNCHER, [...args, "--installation", this.name]);
+    const done = await runProgram(LAUNCHER, [...args, ...runtimeOption(args), "--installation", this.name]);
     assert.equal(done.exitCode, exitCode, `bulkhead ${args.join(" ")}: ${done.stdout}${done.stderr}`);
     return done;
   }

@@ -3,8 +3,8 @@
  * host, and programs run inside as the instrument's own user.
  */
 import { request } from "node:http";
-import { dirname } from "node:path";
 import * as z from "zod";
+import { runtimeCommand } from "../runtime.ts";
 import { type Cli, type CliRun, runProgram } from "./cli.ts";
 
 const INSTRUMENT_UID = 1000;
@@ -53,11 +53,10 @@ export async function listProjects(cli: Cli): Promise<readonly string[]> {
 /** Runs a Node script inside, as the instrument's user; the trimmed images have no shell. */
 export async function runInside(cli: Cli, instrument: string, script: string): Promise<CliRun> {
   const { runtime } = await cli.settings();
-  const client = runtime.kind === "lxd" ? "lxc" : "incus";
-  const home = `${runtime.kind.toUpperCase()}_DIR=${dirname(runtime.socket)}`;
   const where = ["--project", cli.layout.slug, "--user", `${INSTRUMENT_UID}`, "--group", `${INSTRUMENT_UID}`];
   const inside = [instrument, "--", "/opt/node/bin/node", "-e", script];
-  return runProgram("env", [home, client, "exec", ...where, ...inside], { timeoutMs: 120_000 });
+  const [file, ...args] = runtimeCommand(["exec", ...where, ...inside], runtime);
+  return runProgram(file, args, { timeoutMs: 120_000 });
 }
 
 /** Pid inside and start time of each process of this name: the same values are the same process. */

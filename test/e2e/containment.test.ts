@@ -98,7 +98,7 @@ async function byExec(stand: SensorStand): Promise<void> {
       for (const target of ["255.255.255.255", "10.20.30.1", "192.0.2.1"]) {
         const seen = await witness(stand, OTHER, [], async () => {
           const node = ["/opt/node/bin/node", "-e", program, target];
-          const said = await stand.lxc("exec", instrument, "--user", user, "--", ...node);
+          const said = await stand.client("exec", instrument, "--user", user, "--", ...node);
           assert.match(
             said,
             /^(ENETUNREACH|EPERM|EACCES|EADDRNOTAVAIL)\n$/,
@@ -229,7 +229,7 @@ async function changed(stand: SensorStand): Promise<void> {
   for (const [what, finding, ...argv] of changes) {
     const before = await stand.initPid("ids");
     const entries = (await stand.auditLog()).length;
-    await stand.lxc(...argv);
+    await stand.client(...argv);
     await stand.audited("containment.differs", "ids", finding, entries);
     await poll(`${what}: another container runs in its place`, async () => {
       const pid = await stand.initPid("ids").catch(() => null);

@@ -9,6 +9,7 @@ import { runCommand, tryCommand } from "@bulkhead/testkit";
 import { readRecords } from "../../packages/host/src/host-records.ts";
 import { allUnitNames } from "../../packages/host/src/service.ts";
 import { openSupervisor } from "../../packages/host/src/supervision.ts";
+import { runtimeCommand } from "../runtime.ts";
 import { inNamed, run } from "./inside.ts";
 import {
   ENGINE_LINE,
@@ -85,7 +86,7 @@ async function noRoom(stand: SensorStand): Promise<void> {
   assert.deepEqual(status.instruments.map(({ name }) => name).toSorted(), ["capture", "ids"]);
   const left = await runCommand("find", [stand.layout.volumesDir, stand.layout.mountsDir, "-path", "*pdns*"]);
   assert.equal(left.stdout, "");
-  assert.doesNotMatch(await stand.lxc("list", "--format", "csv"), /hello|pdns/);
+  assert.doesNotMatch(await stand.client("list", "--format", "csv"), /hello|pdns/);
   await stand.alertFlows();
 }
 
@@ -101,10 +102,11 @@ async function crashLoop(stand: SensorStand): Promise<void> {
   await writeFile(join(crasher, "instrument.yaml"), dying);
   await stand.apply(stand.siteText([...USUAL, "  crasher: { package: crasher }"].join("\n")));
   const starts = async () =>
-    (await stand.auditLog()).filter((e) => e.kind === "instrument.start" && e.subject === "crasher").length;
+    (await stand.auditLog()).filter((e) => e.kind.startsWith("instrument.start") && e.subject === "crasher")
+      .length;
   const status = await stand.until("its back-off is shown", ({ instruments }) => {
     const { state, detail } = instruments.find(({ name }) => name === "crasher") ?? {};
-    return state === "degraded" && /ended by itself [3-9] times .*next start at/.test(detail ?? "");
+    return state === "degraded" && /ended by itself (?:[3-9]|\d\d+) times .*next start at/.test(detail ?? "");
   });
   assert.equal(
     status.instruments.find(({ name }) => name === "ids")?.state,
@@ -119,13 +121,14 @@ async function crashLoop(stand: SensorStand): Promise<void> {
 }
 
 async function runtimeKilled(stand: SensorStand, context: TestContext): Promise<void> {
-  const { runtimeDaemon } = await readRecords();
-  if (runtimeDaemon?.by !== "s6") {
+  const { kind } = (await requireSettings(stand.layout)).runtime;
+  const daemon = (await readRecords()).runtimeDaemons.find((each) => each.kind === kind);
+  if (daemon?.by !== "s6") {
     context.skip("the runtime's daemon was not started by Bulkhead here: it is not ours to kill");
     return;
   }
   const supervisor = openSupervisor("s6");
-  const pidOf = async () => (await supervisor.observe([runtimeDaemon.kind]))[0]?.pid ?? null;
+  const pidOf = async () => (await supervisor.observe([kind]))[0]?.pid ?? null;
   const victim = await pidOf();
   if (victim === null) throw new Error("the daemon does not run");
   process.kill(victim, "SIGKILL");
@@ -167,8 +170,10 @@ async function coldStart(stand: SensorStand): Promise<void> {
   const units = allUnitNames(layout);
   await openSupervisor(supervisor).stop(units);
   await openSupervisor(supervisor).remove(units);
-  for (const instrument of ["ids", "capture"])
-    await tryCommand("lxc", ["--project", layout.slug, "stop", "-f", instrument]);
+  for (const instrument of ["ids", "capture"]) {
+    const [file, ...args] = runtimeCommand(["--project", layout.slug, "stop", "-f", instrument]);
+    await tryCommand(file, args);
+  }
   const { stdout } = await runCommand("findmnt", ["--list", "--noheadings", "--output", "TARGET"]);
   for (const target of stdout
     .split("\n")

@@ -32,6 +32,7 @@ import {
 import * as z from "zod";
 import { ApiClient } from "../../packages/cli/src/api-client.ts";
 import { planFile, stageSite } from "../../packages/cli/src/stage-site.ts";
+import { ASKED_RUNTIME, runtimeCommand } from "../runtime.ts";
 import { markFrame } from "./frames.ts";
 
 /** The far end of the span device, in the stand's network. */
@@ -160,8 +161,11 @@ ${rest}`;
 
   /** Everything that warden wrote into its audit log, oldest first. */
   async auditLog(): Promise<readonly AuditEntry[]> {
-    const text = await readFile(join(this.layout.wardenDir, "audit.jsonl"), "utf8");
-    return text.split("\n").flatMap((line) => (line === "" ? [] : [AuditEntry.parse(JSON.parse(line))]));
+    const { auditDir } = this.layout;
+    const names = (await readdir(auditDir)).filter((name) => name.endsWith(".jsonl")).toSorted();
+    const texts = await Promise.all(names.map((name) => readFile(join(auditDir, name), "utf8")));
+    const lines = texts.join("").split("\n");
+    return lines.flatMap((line) => (line.startsWith('{"by":') ? [AuditEntry.parse(JSON.parse(line))] : []));
   }
 
   /** Waits for an entry behind the first `from`, whose detail matches. */
@@ -176,16 +180,18 @@ ${rest}`;
     });
   }
 
-  /** `lxc ARGS` in the installation's project. */
-  async lxc(...args: readonly string[]): Promise<string> {
-    return (await runCommand("lxc", ["--project", this.layout.slug, ...args], { timeoutMs: 60_000 })).stdout;
+  /** The runtime's client (`lxc`, `incus`) in the installation's project. */
+  async client(...args: readonly string[]): Promise<string> {
+    const [file, ...argv] = runtimeCommand(["--project", this.layout.slug, ...args]);
+    return (await runCommand(file, argv, { timeoutMs: 60_000 })).stdout;
   }
 
-  /** LXD's word on an instance's `state`, `config` and so on. */
+  /** The runtime's word on an instance's `state`, `config` and so on. */
   async query(path: string, ...options: readonly string[]): Promise<unknown> {
     const separator = path.includes("?") ? "&" : "?";
     const url = `/1.0/instances/${path}${separator}project=${this.layout.slug}`;
-    return JSON.parse((await runCommand("lxc", ["query", ...options, url])).stdout || "null");
+    const [file, ...argv] = runtimeCommand(["query", ...options, url]);
+    return JSON.parse((await runCommand(file, argv)).stdout || "null");
   }
 
   /** Host pid of the container's first process; throws where it does not run. */
@@ -282,7 +288,7 @@ export async function makeSensorStand(installation: string): Promise<SensorStand
   const directory = await mkdtemp(join(tmpdir(), "bhe2e-"));
   undo.defer(() => rm(directory, { recursive: true, force: true }));
   undo.defer(async () => void (await purge({ installation }, quiet)));
-  await setup({ installation }, quiet);
+  await setup({ installation, runtime: ASKED_RUNTIME }, quiet);
   await up({ installation }, quiet);
   const tools = await buildPacketTools();
   const stand = new SensorStand({

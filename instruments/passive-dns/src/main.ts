@@ -16,7 +16,9 @@ const PURGE_BATCH = 5_000;
 runInstrument({
   config: Settings,
   start(context) {
-    const store = new Store(join(context.environment.dataDir, "db", "passive-dns.sqlite"));
+    const store = new Store(join(context.environment.dataDir, "db", "passive-dns.sqlite"), {
+      onFull: (removed) => context.log.warn(`the volume is full: the ${removed} oldest records made room`),
+    });
     context.consume({
       type: "suricata.dns",
       schema: EveDns,
@@ -46,8 +48,11 @@ function seenEvent(event: ConsumedEvent<EveDns>): SeenEvent {
 }
 
 /** In steps, so that events go on being counted meanwhile. */
-async function purge(store: Store, beforeS: number): Promise<void> {
-  while (store.purge(beforeS, PURGE_BATCH) === PURGE_BATCH) {
+async function purge(store: Store, beforeS: number): Promise<number> {
+  for (let removed = 0; ;) {
+    const step = store.purge(beforeS, PURGE_BATCH);
+    removed += step;
+    if (step < PURGE_BATCH) return removed;
     await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -3,10 +3,12 @@
  *
  * Invariants: a batch is one transaction, on disk when `add` returns; an event whose id was counted
  * is never counted again, however late it is delivered again within the memory of ids (two
- * generations, each of so many ids and so long). It knows nothing of the bus.
+ * generations, each of so many ids and so long). On a full volume the oldest make room for the new;
+ * cleaning always has room to work in. It knows nothing of the bus.
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { SeenRecord } from "./dns-record.ts";
+import { isFull, StoreSpace } from "./store-space.ts";
 
 /** The answers of one event. Times are whole seconds since 1970, as in the COF. */
 export interface SeenEvent {
@@ -37,9 +39,23 @@ export interface StoreOptions {
   readonly generationIds: number;
   readonly generationMs: number;
   readonly now: () => number;
+  /** Told how many of the oldest records had to make room for new ones. */
+  readonly onFull: (removed: number) => void;
 }
 
-const DEFAULTS: StoreOptions = { generationIds: 250_000, generationMs: 120_000, now: Date.now };
+const DEFAULTS: StoreOptions = {
+  generationIds: 250_000,
+  generationMs: 120_000,
+  now: Date.now,
+  onFull: () => undefined,
+};
+/** Records that go in one step: few, so that their pages fit into the reserve. */
+const STEP = 100;
+/** Even a deletion may need pages of its own, where what is left is put in order. */
+const CLEANER_PAGES = 256;
+/** A batch that finds no room after so many steps is too large for this volume. */
+const MOST_STEPS = 200;
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS record (
@@ -56,6 +72,8 @@ const SCHEMA = `
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
   readonly #options: StoreOptions;
+  readonly #space: StoreSpace | null;
+  readonly #mostPages: number;
   readonly #isCounted: StatementSync;
   readonly #count: StatementSync;
   readonly #upsert: StatementSync;
@@ -64,11 +82,10 @@ export class Store implements Disposable {
 
   constructor(path: string, options: Partial<StoreOptions> = {}) {
     this.#options = { ...DEFAULTS, ...options };
-    const db = new DatabaseSync(path, { timeout: 5_000 });
+    this.#space = path === ":memory:" ? null : new StoreSpace(path);
+    const db = openDatabase(path, this.#space);
     this.#db = db;
-    // FULL: what was acknowledged to the bus survives a power cut.
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -4096");
-    db.exec(SCHEMA);
+    this.#mostPages = Number(db.prepare("PRAGMA max_page_count").get()?.["max_page_count"]);
     this.#isCounted = db.prepare(
       "SELECT 1 FROM counted_new WHERE id = ?1 UNION ALL SELECT 1 FROM counted_old WHERE id = ?1",
     );
@@ -81,8 +98,27 @@ export class Store implements Disposable {
     this.#generationBegan = this.#options.now();
   }
 
-  /** Counts a batch; returns how many events had records that were not counted before. */
+  /**
+   * Counts a batch; returns how many events had records that were not counted before. On a full
+   * volume the records that were not seen for longest make room.
+   */
   add(events: readonly SeenEvent[]): number {
+    let removed = 0;
+    for (let step = 0; ; step += 1) {
+      try {
+        const counted = this.#add(events);
+        if (removed > 0) this.#options.onFull(removed);
+        return counted;
+      } catch (error) {
+        if (!isFull(error) || step >= MOST_STEPS) throw error;
+        const gone = this.#makeRoom(NO_LIMIT, STEP);
+        if (gone === 0) throw error;
+        removed += gone;
+      }
+    }
+  }
+
+  #add(events: readonly SeenEvent[]): number {
     let counted = 0;
     this.#transaction(() => {
       for (const event of events) {
@@ -111,12 +147,49 @@ export class Store implements Disposable {
     return rows as unknown as readonly CofRecord[]; // the columns of `record`, as declared above
   }
 
-  /** Forgets what was last seen before this moment, at most `limit` records; returns how many. */
+  /**
+   * Forgets what was last seen before this moment, at most `limit` records, those that were not seen
+   * for longest first; returns how many. It works on a full volume too.
+   */
   purge(beforeS: number, limit: number): number {
+    let removed = 0;
+    while (removed < limit) {
+      const wanted = Math.min(STEP, limit - removed);
+      const gone = this.#makeRoom(beforeS, wanted);
+      removed += gone;
+      if (gone < wanted) break;
+    }
+    this.#space?.take();
+    return removed;
+  }
+
+  /** One step of the cleaner, which has room of its own; where even that is taken, the reserve is given up for it. */
+  #makeRoom(beforeS: number, limit: number): number {
+    this.#db.exec(`PRAGMA max_page_count = ${this.#mostPages + CLEANER_PAGES}`);
+    try {
+      return this.#delete(beforeS, limit);
+    } catch (error) {
+      if (!isFull(error) || this.#space === null) throw error;
+      this.#space.give();
+      this.#shrinkLog();
+      const removed = this.#delete(beforeS, limit);
+      this.#shrinkLog();
+      return removed;
+    } finally {
+      this.#db.exec(`PRAGMA max_page_count = ${this.#mostPages}`);
+    }
+  }
+
+  /** What the log holds goes into the database, and the log begins anew. */
+  #shrinkLog(): void {
+    this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  #delete(beforeS: number, limit: number): number {
     const { changes } = this.#db
       .prepare(
         `DELETE FROM record WHERE (rrname, rrtype, rdata) IN
-           (SELECT rrname, rrtype, rdata FROM record WHERE time_last < ? LIMIT ?)`,
+           (SELECT rrname, rrtype, rdata FROM record WHERE time_last < ? ORDER BY time_last LIMIT ?)`,
       )
       .run(beforeS, limit);
     return Number(changes);
@@ -163,8 +236,37 @@ export class Store implements Disposable {
       work();
       this.#db.exec("COMMIT");
     } catch (error) {
-      this.#db.exec("ROLLBACK");
+      // A full disk ends a transaction by itself (sqlite.org/lang_transaction.html, section 2.3).
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw error;
     }
+  }
+}
+
+function openDatabase(path: string, space: StoreSpace | null): DatabaseSync {
+  const open = (): DatabaseSync => {
+    const db = new DatabaseSync(path, { timeout: 5_000 });
+    try {
+      // FULL: what was acknowledged to the bus survives a power cut.
+      db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -4096");
+      if (space !== null) {
+        const pageBytes = Number(db.prepare("PRAGMA page_size").get()?.["page_size"]);
+        db.exec(`PRAGMA max_page_count = ${space.mostPages(pageBytes)}`);
+      }
+      db.exec(SCHEMA);
+      return db;
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  };
+  try {
+    const db = open();
+    space?.take();
+    return db;
+  } catch (error) {
+    if (space === null || !isFull(error)) throw error;
+    space.give();
+    return open();
   }
 }

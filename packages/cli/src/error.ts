@@ -1,14 +1,24 @@
 /** Stable codes of the CLI's own; each stands in docs/errors.md. */
 type CliErrorCode =
+  | "audit-absent"
+  | "audit-key-missing"
+  | "audit-key-unreadable"
+  | "audit-no-export"
   | "bad-answer"
+  | "control-unknown"
+  | "bad-argument"
   | "demo-config-refused"
   | "demo-nothing-seen"
   | "demo-site-refused"
   | "file-unreadable"
+  | "file-unwritable"
   | "needs-root"
   | "no-such-instrument"
+  | "not-confirmed"
   | "not-permitted"
   | "not-running"
+  | "secret-differs"
+  | "secret-empty"
   | "unknown-query";
 
 /** The CLI's one error class: a stable code, words for a person, what to do next, and the exit code. */

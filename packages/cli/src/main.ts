@@ -6,13 +6,20 @@
  */
 import { Command, CommanderError } from "commander";
 import { commandFirst } from "./argv.ts";
+import { backupCommands } from "./commands/backup.ts";
+import { auditCommand } from "./commands/audit.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { hostCommands } from "./commands/host.ts";
+import { egressCommand } from "./commands/egress.ts";
+import { networkCommand } from "./commands/network.ts";
 import { queryCommand } from "./commands/query.ts";
+import { retentionCommand } from "./commands/retention.ts";
 import { sensorCommands } from "./commands/sensor.ts";
 import { siteCommands } from "./commands/site.ts";
+import { verifyCommand } from "./commands/verify.ts";
+import { vaultCommand } from "./commands/vault.ts";
 import { CliError } from "./error.ts";
 import { tone } from "./output.ts";
 
@@ -38,7 +45,14 @@ const commands: readonly Command[] = [
   ...siteCommands(),
   ...sensorCommands(),
   eventsCommand(),
+  auditCommand(),
   queryCommand(),
+  retentionCommand(),
+  networkCommand(),
+  egressCommand(),
+  verifyCommand(),
+  vaultCommand(),
+  ...backupCommands(),
   completionCommand(() => program),
 ];
 for (const one of commands) program.addCommand(one);

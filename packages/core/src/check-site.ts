@@ -12,8 +12,11 @@ import type {
   SiteFile,
   SiteInstrument,
 } from "@bulkhead/schema";
-import { PLATFORM_NAME } from "@bulkhead/schema";
+import { RESERVED_NAMES } from "@bulkhead/schema";
 import { checkConfig } from "./check-config.ts";
+import { checkEgressGrant, checkEgressInterfaces } from "./check-egress.ts";
+import { checkInstrumentNetwork, checkSharedNetwork } from "./check-network.ts";
+import { checkRetention } from "./check-retention.ts";
 import type { LocatedDocument } from "./located-document.ts";
 
 export interface CheckInput {
@@ -28,7 +31,14 @@ export interface CheckInput {
 }
 
 export function checkSite(input: CheckInput): readonly Fault[] {
-  return [...checkInterfaces(input), ...checkInstruments(input), ...checkGrants(input)];
+  return [
+    ...checkInterfaces(input),
+    ...checkInstruments(input),
+    ...checkSharedNetwork(input.site, input.document),
+    ...checkEgressInterfaces(input.site, input.document),
+    ...checkGrants(input),
+    ...checkRetention(input),
+  ];
 }
 
 function checkInterfaces({ site, document, claimedDevices }: CheckInput): readonly Fault[] {
@@ -68,9 +78,9 @@ function checkInstruments(input: CheckInput): readonly Fault[] {
   const sources = new Map<string, string>();
   return Object.entries(site.instruments).flatMap(([name, instrument]): readonly Fault[] => {
     const path = ["instruments", name];
-    if (name === PLATFORM_NAME) {
+    if (RESERVED_NAMES.includes(name)) {
       return [
-        document.fault(path, "name-reserved", `${PLATFORM_NAME} is the platform itself`, "another name"),
+        document.fault(path, "name-reserved", `${name} is a name of the platform's own`, "another name"),
       ];
     }
     const offered = catalogue[instrument.package];
@@ -87,6 +97,8 @@ function checkInstruments(input: CheckInput): readonly Fault[] {
     }
     return [
       ...checkNetwork(name, instrument, offered.manifest, input, sources),
+      ...checkInstrumentNetwork(name, instrument, offered.manifest, input),
+      ...checkEgressGrant(name, instrument, offered.manifest, input),
       ...checkStorage(name, instrument, offered.manifest, document),
       ...checkConfig({
         name,
@@ -169,22 +181,6 @@ function checkNetwork(
         ),
       );
     }
-  }
-  for (const [key, kind] of [
-    ["bridge", "net.bridged"],
-    ["dedicated", "net.dedicated"],
-    ["egress", "net.egress"],
-  ] as const) {
-    if (instrument[key] === undefined) continue;
-    if (!needs(kind)) faults.push(unasked(key, kind));
-    faults.push(
-      document.fault(
-        [...path, key],
-        "not-supported",
-        `network kind ${kind} is not built yet in this version`,
-        "tap, or no network",
-      ),
-    );
   }
   return faults;
 }

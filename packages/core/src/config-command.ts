@@ -6,6 +6,7 @@ import type { ConfigCommand, SiteFile } from "@bulkhead/schema";
 import { digestOf } from "./canonical.ts";
 import { filesOf } from "./desired.ts";
 import type { ResolvedInstrument } from "./resolve.ts";
+import { retentionOf } from "./retention-period.ts";
 
 export function configCommandOf(
   instrument: ResolvedInstrument,
@@ -22,13 +23,4 @@ export function configCommandOf(
     retentionMs,
     files,
   };
-}
-
-/** The site's period, else the longest that the manifest has as its default; null where there is neither. */
-export function retentionOf({ site, package: { manifest } }: ResolvedInstrument): number | null {
-  if (site.retention !== undefined) return site.retention;
-  const defaults = manifest.needs.flatMap((need) =>
-    need.kind === "storage.persistent" && need.retention !== undefined ? [need.retention.default] : [],
-  );
-  return defaults.length === 0 ? null : Math.max(...defaults);
 }

@@ -1,9 +1,10 @@
 /**
  * Desired: what shall be on the host, decided from the site and the packages alone.
  */
-import type { InstrumentNetwork, InstrumentSpec, Name, Site, SiteFile } from "@bulkhead/schema";
+import type { Addressing, InstrumentNetwork, InstrumentSpec, Name, Site, SiteFile } from "@bulkhead/schema";
 import { digestOf } from "./canonical.ts";
 import { siteFileNames } from "./check-config.ts";
+import { type DesiredEgress, desiredEgress } from "./egress-policy.ts";
 import type { ResolvedInstrument } from "./resolve.ts";
 
 export interface DesiredTap {
@@ -11,6 +12,32 @@ export interface DesiredTap {
   readonly engine: Name;
   readonly interface: Name;
   readonly filter: string;
+}
+
+/** A segment that an enabled instrument has a port on. */
+export interface DesiredSegment {
+  readonly segment: Name;
+  readonly device: string;
+  readonly vlan: number | null;
+}
+
+/** A port on a segment, and what may pass it. */
+export interface DesiredPort {
+  readonly instrument: Name;
+  readonly segment: Name;
+  readonly address: Addressing;
+  readonly listen: readonly string[];
+  readonly egress: readonly string[];
+  /** Digest of the three above. */
+  readonly policy: string;
+}
+
+/** A device of the host that an instrument has to itself. */
+export interface DesiredNic {
+  readonly instrument: Name;
+  readonly device: string;
+  readonly address: Addressing | null;
+  readonly policy: string;
 }
 
 export interface DesiredInstrument {
@@ -29,6 +56,11 @@ export interface Desired {
     readonly device: string;
   }[];
   readonly taps: readonly DesiredTap[];
+  readonly segments: readonly DesiredSegment[];
+  readonly ports: readonly DesiredPort[];
+  readonly nics: readonly DesiredNic[];
+  /** Null where no enabled instrument is granted anything through the proxy. */
+  readonly egress: DesiredEgress | null;
 }
 
 export function desiredOf(
@@ -59,6 +91,24 @@ export function desiredOf(
       return tap === undefined || source === undefined
         ? []
         : [{ instrument: name, engine: tap.from, interface: source, filter: tap.filter }];
+    }),
+    segments: Object.entries(site.interfaces).flatMap(([segment, entry]) =>
+      entry.kind === "segment" && enabled.some((i) => i.site.bridge?.on === segment)
+        ? [{ segment, device: entry.device, vlan: entry.vlan ?? null }]
+        : [],
+    ),
+    ports: enabled.flatMap(({ name, site: { bridge } }) => {
+      if (bridge === undefined) return [];
+      const { on, address, listen, egress } = bridge;
+      const policy = digestOf({ address, listen, egress }).slice(0, 16);
+      return [{ instrument: name, segment: on, address, listen, egress, policy }];
+    }),
+    egress: desiredEgress(site, enabled),
+    nics: enabled.flatMap(({ name, site: { dedicated } }) => {
+      if (dedicated === undefined) return [];
+      const address = dedicated.address ?? null;
+      const policy = digestOf({ address }).slice(0, 16);
+      return [{ instrument: name, device: dedicated.device, address, policy }];
     }),
   };
 }
@@ -106,11 +156,14 @@ function specOf(
         : [],
     ),
     ui: ui !== undefined && ui !== "deny" && manifest.needs.some((need) => need.kind === "ui"),
+    egress: entry.egress !== undefined,
     network: networkOf(entry),
   };
 }
 
 function networkOf(entry: ResolvedInstrument["site"]): InstrumentNetwork {
   if (entry.source !== undefined) return { kind: "engine" };
+  if (entry.bridge !== undefined) return { kind: "port" };
+  if (entry.dedicated !== undefined) return { kind: "nic" };
   return { kind: entry.tap === undefined ? "none" : "mirror" };
 }

@@ -10,13 +10,13 @@ import {
   renderDuration,
   renderSize,
 } from "@bulkhead/schema";
-import { retentionOf } from "./config-command.ts";
 import type { LocatedDocument, Path } from "./located-document.ts";
 import { checkFlows } from "./flows.ts";
 import { describeNeed, grantPath, renderPlace } from "./needs.ts";
 import { parseLocatedDocument } from "./located-document.ts";
 import type { CheckedSite } from "./plan.ts";
 import type { ResolvedInstrument } from "./resolve.ts";
+import { retentionOf } from "./retention-period.ts";
 
 type Line = Explanation["sections"][number]["lines"][number];
 const PROFILE = "platform profile";
@@ -75,8 +75,9 @@ function seen({ name, site }: ResolvedInstrument, input: CheckedSite, places: Pl
   return orNothing(lines, "no traffic and no events of others");
 }
 
-function reached({ name }: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
-  const lines: Line[] = [{ text: "no network: it has no interface that can send", by: PROFILE }];
+function reached(instrument: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
+  const { name } = instrument;
+  const lines: Line[] = [...networkReached(instrument, places), ...egressReached(instrument, places)];
   for (const [index, grant] of input.site.grants.events.entries()) {
     if (grant.from === name)
       lines.push({
@@ -104,8 +105,47 @@ function reached({ name }: ResolvedInstrument, input: CheckedSite, places: Place
   return lines;
 }
 
-function reachedBy({ name }: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
-  const lines: Line[] = [{ text: "the platform, which sends it its configuration", by: PROFILE }];
+function networkReached({ name, site }: ResolvedInstrument, places: Places): readonly Line[] {
+  const at = ["instruments", name];
+  if (site.dedicated !== undefined) {
+    const text = `whatever the network at ${site.dedicated.device} leads to: the device is its own`;
+    return [{ text, by: places.site([...at, "dedicated"]) }];
+  }
+  const { bridge } = site;
+  if (bridge === undefined) return [{ text: "no network: it has no interface that can send", by: PROFILE }];
+  const nothing = `nothing on the segment ${bridge.on} by itself; it may only answer`;
+  if (bridge.egress.length === 0) return [{ text: nothing, by: places.site([...at, "bridge"]) }];
+  return bridge.egress.map((destination, index) => ({
+    text: `${destination}, on the segment ${bridge.on} or through its gateway`,
+    by: places.site([...at, "bridge", "egress", index]),
+  }));
+}
+
+function egressReached({ name, site: { egress } }: ResolvedInstrument, places: Places): readonly Line[] {
+  return (egress?.hosts ?? []).map((host, index) => ({
+    text: `${host}${host.startsWith("http://") ? "" : ", in TLS for that name"}, through the platform's proxy at ${egress?.through ?? ""}; it has no interface for it`,
+    by: places.site(["instruments", name, "egress", "hosts", index]),
+  }));
+}
+
+function networkReachedBy({ name, site }: ResolvedInstrument, places: Places): readonly Line[] {
+  const at = ["instruments", name];
+  if (site.dedicated !== undefined) {
+    const text = `whoever is on the network at ${site.dedicated.device}`;
+    return [{ text, by: places.site([...at, "dedicated"]) }];
+  }
+  return (site.bridge?.listen ?? []).map((port, index) => ({
+    text: `whoever is on the segment ${site.bridge?.on ?? ""}, at ${port}; never another instrument`,
+    by: places.site([...at, "bridge", "listen", index]),
+  }));
+}
+
+function reachedBy(instrument: ResolvedInstrument, input: CheckedSite, places: Places): readonly Line[] {
+  const { name } = instrument;
+  const lines: Line[] = [
+    { text: "the platform, which sends it its configuration", by: PROFILE },
+    ...networkReachedBy(instrument, places),
+  ];
   for (const [index, grant] of input.site.grants.messages.entries()) {
     if (grant.to === name)
       lines.push({

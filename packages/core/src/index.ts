@@ -1,14 +1,24 @@
 /** Pure decisions: parsing, checking, planning, explaining. No I/O, clock, randomness or environment. */
+export * from "./audit-chain.ts";
+export * from "./audit-entry.ts";
 export * from "./backoff.ts";
 export * from "./bus-permissions.ts";
 export * from "./canonical.ts";
 export * from "./catalogue-package.ts";
 export * from "./config-command.ts";
 export * from "./desired.ts";
+export type { DesiredEgress } from "./egress-policy.ts";
+export * from "./egress-status.ts";
 export * from "./explain.ts";
 export * from "./flows.ts";
+export * from "./grant-changes.ts";
 export * from "./needs.ts";
+export * from "./network-status.ts";
 export * from "./parse.ts";
 export * from "./plan.ts";
 export * from "./resolve.ts";
+export * from "./retention.ts";
+export * from "./retention-clock.ts";
+export * from "./retention-period.ts";
 export * from "./steps.ts";
+export { waitingForVault } from "./vault-steps.ts";

@@ -110,11 +110,11 @@ export function describeNeed(need: Need): string {
     case "net.mirror":
       return "a receive-only copy of traffic";
     case "net.bridged":
-      return "a port on a segment";
+      return `a port on a segment${need.listen.length === 0 ? "" : `, reached at ${need.listen.join(", ")}`}${need.egress.length === 0 ? "" : `, reaching ${need.egress.join(", ")}`}`;
     case "net.dedicated":
       return "a network device to itself";
     case "net.egress":
-      return `reach ${need.hosts.join(", ")} through the platform's proxy`;
+      return `reach ${need.hosts.join(", ") || "hosts that the site names"} through the platform's proxy`;
     case "ui":
       return `show "${need.title}" to ${need.roles.join(", ")}`;
     case "find":

@@ -122,6 +122,42 @@ function namedFiles(instruments: readonly ResolvedInstrument[]): readonly string
 
 /** An absent device is a state to wait in, not a fault. */
 function waiting(desired: Desired, observed: Observed): Plan["pending"] {
+  return [...waitingSpans(desired, observed), ...waitingNetworks(desired, observed)];
+}
+
+function waitingNetworks(desired: Desired, observed: Observed): Plan["pending"] {
+  const isAbsent = (device: string) => !observed.devices.includes(device);
+  const segments = desired.segments.flatMap((segment) => {
+    const found = observed.segments.find((s) => s.segment === segment.segment);
+    const lacksVlan = segment.vlan !== null && !observed.vlanDevices;
+    if (!lacksVlan && (found?.state === "ready" || !isAbsent(segment.device))) return [];
+    const what = lacksVlan
+      ? `waits for VLAN ${segment.vlan} of ${segment.device}: this kernel makes no VLAN devices`
+      : `waits for device ${segment.device}, which is absent`;
+    return desired.ports
+      .filter((port) => port.segment === segment.segment)
+      .map(({ instrument }) => ({ instrument, what }));
+  });
+  const nics = desired.nics
+    .filter(({ instrument, device }) => {
+      const held = observed.nics.some((n) => n.instrument === instrument && n.device === device);
+      return !held && isAbsent(device);
+    })
+    .map(({ instrument, device }) => ({ instrument, what: `waits for device ${device}, which is absent` }));
+  return [...segments, ...nics, ...waitingEgress(desired, observed)];
+}
+
+function waitingEgress({ egress }: Desired, observed: Observed): Plan["pending"] {
+  if (egress === null || observed.egress?.device === egress.device) return [];
+  const lacksVlan = egress.vlan !== null && !observed.vlanDevices;
+  if (!lacksVlan && observed.devices.includes(egress.device)) return [];
+  const what = lacksVlan
+    ? `waits for VLAN ${egress.vlan} of ${egress.device}: this kernel makes no VLAN devices`
+    : `waits for device ${egress.device}, which is absent: it reaches nothing until then`;
+  return egress.policy.permits.map(({ instrument }) => ({ instrument, what }));
+}
+
+function waitingSpans(desired: Desired, observed: Observed): Plan["pending"] {
   return desired.spans
     .filter(({ engine, device }) => {
       const taken = observed.spans.some(

@@ -63,6 +63,10 @@ function covers(before: Need, next: Need): boolean {
     if (key === "why" || key === "title") return true;
     const other = had[key];
     if (typeof value === "number" && typeof other === "number") return value <= other;
+    // A list of hosts that is empty stands for all that the site names.
+    if (key === "hosts" && Array.isArray(value) && Array.isArray(other)) {
+      if (value.length === 0 || other.length === 0) return other.length === 0;
+    }
     if (Array.isArray(value) && Array.isArray(other)) return value.every((item) => other.includes(item));
     return JSON.stringify(value) === JSON.stringify(other);
   });

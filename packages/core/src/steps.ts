@@ -6,25 +6,28 @@
  * Volumes' sizes are not part of what recreates a container: growing one needs no restart.
  */
 import type { Name, Observed, Step } from "@bulkhead/schema";
-import type { Desired, DesiredInstrument } from "./desired.ts";
+import type { DesiredInstrument } from "./desired.ts";
+import { egressFoundations, egressRemovals } from "./egress-steps.ts";
+import { networkFoundations, networkRemovals } from "./network-steps.ts";
+import { runs, type StepsInput } from "./steps-input.ts";
+import { closures, withoutLocked } from "./vault-steps.ts";
 
-export interface StepsInput {
-  readonly desired: Desired;
-  readonly observed: Observed;
-  /** Stopped by hand. */
-  readonly stopped: readonly Name[];
-  /** Ended by themselves, and not due for a start yet. */
-  readonly held: readonly Name[];
-}
+export type { StepsInput };
 
 export function planSteps(input: StepsInput): readonly Step[] {
-  return [
-    ...removals(input),
-    ...foundations(input),
-    ...containers(input),
-    ...taps(input),
-    ...destructions(input),
-  ];
+  const leaving = networkRemovals(input);
+  const going = [...removals(input), ...leaving.steps, ...egressRemovals(input)];
+  const coming = withoutLocked(
+    [
+      ...foundations(input),
+      ...networkFoundations(input),
+      ...egressFoundations(input),
+      ...containers(input, leaving.stopped),
+      ...taps(input),
+    ],
+    input,
+  );
+  return [...going, ...closures([...going, ...coming], input), ...coming, ...destructions(input)];
 }
 
 function removals({ desired, observed }: StepsInput): readonly Step[] {
@@ -157,7 +160,7 @@ function foundations({ desired, observed }: StepsInput): readonly Step[] {
   return steps;
 }
 
-function containers(input: StepsInput): readonly Step[] {
+function containers(input: StepsInput, ended: ReadonlySet<Name>): readonly Step[] {
   return input.desired.instruments.flatMap((instrument) => {
     const found = input.observed.instruments.find((i) => i.name === instrument.name);
     const target = instrument.name;
@@ -175,7 +178,7 @@ function containers(input: StepsInput): readonly Step[] {
         specDigest,
       });
     }
-    const state = remake === null ? (found?.state ?? "stopped") : "stopped";
+    const state = remake === null && !ended.has(target) ? (found?.state ?? "stopped") : "stopped";
     if (!runs(instrument, input)) {
       if (state !== "stopped")
         steps.push({
@@ -274,8 +277,4 @@ function destructions({ desired, observed }: StepsInput): readonly Step[] {
     steps.push({ kind: "image.remove", target: digest.slice(0, 12), why: "no instrument runs it", digest });
   }
   return steps;
-}
-
-function runs(instrument: DesiredInstrument, input: StepsInput): boolean {
-  return instrument.enabled && !input.stopped.includes(instrument.name);
 }

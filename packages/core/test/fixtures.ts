@@ -32,6 +32,10 @@ needs:
   - { id: dns, kind: event.consume, type: suricata.dns }
   - { id: ui, kind: ui, title: Passive DNS, roles: [analyst] }
 `,
+  honeypot: `${head("honeypot", "Honeypot")}needs:
+  - { id: port, kind: net.bridged, listen: [tcp/1-1024, udp/53], egress: [tcp/443, "udp/192.0.2.0/24:53"] }
+  - { id: nic, kind: net.dedicated }
+`,
 } as const;
 
 const SURICATA_CONFIG = {
@@ -114,7 +118,7 @@ export function achieve(host: Observed, step: Step): Observed {
       const { instrument, id, volume: kind, sizeBytes } = step;
       return {
         ...host,
-        volumes: [...host.volumes, { instrument, id, kind, sizeBytes, mounted: true }],
+        volumes: [...host.volumes, { instrument, id, kind, sizeBytes, mounted: false }],
       };
     }
     case "volume.grow":
@@ -122,6 +126,13 @@ export function achieve(host: Observed, step: Step): Observed {
         ...host,
         volumes: host.volumes.map((v) =>
           v.instrument === step.instrument && v.id === step.id ? { ...v, sizeBytes: step.sizeBytes } : v,
+        ),
+      };
+    case "volume.detach":
+      return {
+        ...host,
+        volumes: host.volumes.map((v) =>
+          v.instrument === step.instrument && v.id === step.id ? { ...v, mounted: false } : v,
         ),
       };
     case "volume.remove":
@@ -147,7 +158,12 @@ export function achieve(host: Observed, step: Step): Observed {
       return { ...host, instruments: [...instruments(step.instrument), made] };
     }
     case "instrument.remove":
-      return { ...host, instruments: instruments(step.instrument), taps: taps(step.instrument) };
+      return {
+        ...host,
+        instruments: instruments(step.instrument),
+        taps: taps(step.instrument),
+        volumes: volumesOf(host, step.instrument, false),
+      };
     case "instrument.start":
     case "instrument.stop": {
       const state = step.kind === "instrument.start" ? ("running" as const) : ("stopped" as const);
@@ -156,6 +172,7 @@ export function achieve(host: Observed, step: Step): Observed {
         ...host,
         instruments: changed,
         taps: state === "stopped" ? taps(step.instrument) : host.taps,
+        volumes: volumesOf(host, step.instrument, state === "running"),
       };
     }
     case "wire.connect": {
@@ -178,6 +195,80 @@ export function achieve(host: Observed, step: Step): Observed {
         ...host,
         taps: host.taps.map((t) => (t.instrument === step.instrument ? { ...t, filter: null } : t)),
       };
+    case "segment.create": {
+      const { segment, device, vlan } = step;
+      const former = host.segments.find((s) => s.segment === segment)?.state === "ready";
+      const there = former || (host.devices.includes(device) && (vlan === null || host.vlanDevices));
+      return {
+        ...host,
+        devices: there ? host.devices.filter((d) => d !== device) : host.devices,
+        segments: [
+          ...host.segments.filter((s) => s.segment !== segment),
+          { segment, device, vlan, state: there ? "ready" : "waiting" },
+        ],
+      };
+    }
+    case "segment.remove": {
+      const gone = host.segments.find((s) => s.segment === step.segment);
+      return {
+        ...host,
+        devices: gone?.state === "ready" ? [...host.devices, gone.device] : host.devices,
+        segments: host.segments.filter((s) => s.segment !== step.segment),
+        ports: host.ports.map((p) =>
+          p.segment === step.segment ? { ...p, segment: null, state: "broken" } : p,
+        ),
+      };
+    }
+    case "port.connect": {
+      const { instrument, segment, policy } = step;
+      if (!host.segments.some((s) => s.segment === segment)) throw new Error(`no segment ${segment}`);
+      const port = { instrument, segment, policy, state: "connected" as const, addresses: [] };
+      return { ...host, ports: [...host.ports.filter((p) => p.instrument !== instrument), port] };
+    }
+    case "port.disconnect":
+      return { ...host, ports: host.ports.filter((p) => p.instrument !== step.instrument) };
+    case "nic.give": {
+      const { instrument, device, policy } = step;
+      const held = host.nics.some((n) => n.device === device);
+      const there = held || host.devices.includes(device);
+      const nic = {
+        instrument,
+        device: there ? device : null,
+        policy,
+        state: there ? ("given" as const) : ("waiting" as const),
+        addresses: [],
+      };
+      return {
+        ...host,
+        devices: host.devices.filter((d) => d !== device),
+        nics: [...host.nics.filter((n) => n.instrument !== instrument), nic],
+      };
+    }
+    case "nic.return": {
+      const device = host.nics.find((n) => n.instrument === step.instrument)?.device ?? null;
+      return {
+        ...host,
+        devices: device === null ? host.devices : [...host.devices, device],
+        nics: host.nics.filter((n) => n.instrument !== step.instrument),
+      };
+    }
+    case "egress.open": {
+      const { interface: name, device, setup } = step;
+      if (host.egress?.device !== device && !host.devices.includes(device)) throw new Error(`no ${device}`);
+      const former = { policy: null, process: false, ...host.egress };
+      return {
+        ...host,
+        devices: host.devices.filter((d) => d !== device),
+        egress: { ...former, interface: name, device, setup, state: "open", addresses: [] },
+      };
+    }
+    case "egress.permit":
+      if (host.egress === null) throw new Error("no namespace for the proxy");
+      return { ...host, egress: { ...host.egress, policy: step.policyDigest, process: true } };
+    case "egress.close": {
+      const device = host.egress?.device ?? null;
+      return { ...host, devices: device === null ? host.devices : [...host.devices, device], egress: null };
+    }
   }
 }
 
@@ -185,4 +276,8 @@ function manifestOf(text: string): Manifest {
   const parsed = parseManifest(text, "instrument.yaml");
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults));
   return parsed.value;
+}
+
+function volumesOf(host: Observed, instrument: string, mounted: boolean): Observed["volumes"] {
+  return host.volumes.map((v) => (v.instrument === instrument ? { ...v, mounted } : v));
 }

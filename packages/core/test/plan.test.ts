@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Observed, Plan } from "@bulkhead/schema";
 import fc from "fast-check";
-import { planSite, type PlanInput } from "../src/index.ts";
+import { checkedSite, planSite, type PlanInput, planSteps, waitingForVault } from "../src/index.ts";
 import { achieve, catalogue, emptyHost, FILES, SITE } from "./fixtures.ts";
 
 const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput => ({
@@ -290,4 +290,42 @@ test("a wider request of a newer version waits while the accepted one runs", () 
   const made = plan.steps.find((s) => s.kind === "instrument.create" && s.instrument === "pdns");
   assert.equal(made?.kind === "instrument.create" && made.spec.imageDigest, former.digest);
   assert.deepEqual(planSite({ ...input, accepted: {} }).pending, []);
+});
+
+test("while the vault is locked, what needs persistent data is neither made nor started, and what runs runs on", () => {
+  const site = checkedSite({ text: SITE, file: "site.yaml", catalogue, accepted: {}, files: FILES });
+  assert.ok("desired" in site);
+  const { desired } = site;
+  const plan = (observed: Observed, locked: boolean) =>
+    planSteps({ desired, observed, stopped: [], held: [], locked }).map((s) => `${s.kind} ${s.target}`);
+  const cold = plan(emptyHost(), true);
+  assert.ok(cold.includes("instrument.start capture"), "it keeps nothing");
+  for (const name of ["ids", "pdns"]) {
+    assert.deepEqual(
+      cold.filter((s) => /^(volume|instrument|wire|mirror)/.test(s) && s.includes(` ${name}`)),
+      [],
+    );
+  }
+  assert.deepEqual(
+    waitingForVault({ desired, observed: emptyHost(), stopped: ["pdns"], held: [], locked: true }),
+    ["ids"],
+  );
+  const achieved = settle(inputOf(SITE));
+  assert.deepEqual(plan(achieved, true), [], "what runs has its keys in the kernel");
+});
+
+test("a volume that a crash left open is closed, unless its instrument runs or is about to", () => {
+  const achieved = settle(inputOf(SITE));
+  const crashed: Observed = {
+    ...achieved,
+    instruments: achieved.instruments.map((i) =>
+      i.name === "pdns" ? { ...i, state: "stopped", pid: null } : i,
+    ),
+  };
+  assert.deepEqual(sentences(planSite(inputOf(SITE, { observed: crashed }))), [
+    "instrument.start pdns: it shall run",
+  ]);
+  const stopped = inputOf(SITE, { observed: crashed, stopped: ["pdns"] });
+  assert.deepEqual(sentences(planSite(stopped)), ["volume.detach pdns/db: pdns does not run"]);
+  assert.deepEqual(planSite({ ...stopped, observed: settle(stopped) }).steps, []);
 });

@@ -6,6 +6,7 @@
  */
 import type { InstallationLayout } from "@bulkhead/schema";
 import * as z from "zod";
+import { readTextFile } from "./atomic-file.ts";
 import { errorMessage, HostError } from "./error.ts";
 import { withHostLock } from "./host-lock.ts";
 import { observeInstallations, parseInstallation, readSettings } from "./installations.ts";
@@ -14,6 +15,7 @@ import { allUnitNames } from "./service.ts";
 import { askRuntime } from "./runtime-socket.ts";
 import { requireRoot } from "./setup.ts";
 import { detectSupervisor, openSupervisor } from "./supervision.ts";
+import { askVault, vaultProgram } from "./vault-tool.ts";
 import { callWarden } from "./warden-call.ts";
 
 export interface DownOptions {
@@ -44,7 +46,18 @@ export async function down(options: DownOptions, progress: Progress): Promise<Do
     await withHostLock(options.signal, () => supervisor.stop(allUnitNames(layout)));
     return { value: undefined, detail: "stopped" };
   });
+  if (outcome.instruments === "stopped") await closeVault(layout, progress);
   return outcome;
+}
+
+/** Nothing runs any more that needs a key: none stays in the kernel. */
+async function closeVault(layout: InstallationLayout, progress: Progress): Promise<void> {
+  if ((await readTextFile(vaultProgram(layout))) === undefined || (await readSettings(layout)) === undefined)
+    return;
+  await reportStep(progress, "vault", "closing the vault", async () => {
+    await askVault(layout, "close");
+    return { value: undefined, detail: "closed" };
+  });
 }
 
 async function stopInstruments(layout: InstallationLayout): Promise<DownOutcome> {

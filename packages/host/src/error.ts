@@ -8,6 +8,9 @@
 /** Stable codes, in kebab-case. */
 export type HostErrorCode =
   | "host-account-foreign"
+  | "host-backup-in-use"
+  | "host-backup-no-volume"
+  | "host-backup-unreadable"
   | "host-checks-failed"
   | "host-command-failed"
   | "host-command-missing"
@@ -23,12 +26,16 @@ export type HostErrorCode =
   | "host-port-none"
   | "host-purge-failed"
   | "host-record-unreadable"
+  | "host-restore-running"
+  | "host-restore-used"
+  | "host-runtime-other"
   | "host-runtime-refused"
   | "host-runtime-silent"
   | "host-runtime-unavailable"
   | "host-settings-unreadable"
   | "host-supervisor-failed"
   | "host-supervisor-missing"
+  | "host-vault-refused"
   | "host-warden-refused";
 
 /** An operation on the host that failed. */

@@ -7,8 +7,11 @@ import { readFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import type { InstallationLayout } from "@bulkhead/schema";
 import { readTextFile } from "./atomic-file.ts";
+import { checkCoreDumps, checkDiskShares, checkHibernation, checkSwap } from "./check-exposure.ts";
 import { checkMirrors } from "./check-mirrors.ts";
+import { checkFscrypt } from "./check-fscrypt.ts";
 import { checkDisk, checkPort, checkTime } from "./check-resources.ts";
+import { checkVault } from "./check-vault.ts";
 import { errorMessage, HostError } from "./error.ts";
 import { absent, failed, type HostCheck, ok } from "./host-check.ts";
 import { readSettings } from "./installations.ts";
@@ -39,10 +42,16 @@ export async function checkHost(
     kernel: () => checkKernel(before),
     cgroup: checkCgroup,
     apparmor: checkAppArmor,
+    "disk-shares": checkDiskShares,
+    swap: () => checkSwap(before),
+    "core-dumps": () => checkCoreDumps(before),
+    hibernation: () => checkHibernation(before),
     runtime: () => checkRuntime(before),
     "subordinate-ids": () => checkSubordinateIds(before),
     inotify: () => checkInotify(before),
     memory: checkMemory,
+    fscrypt: checkFscrypt,
+    vault: () => checkVault(layout),
     disk: () => checkDisk(options.phase === "before-setup"),
     port: async () => checkPort(await readSettings(layout)),
     time: checkTime,

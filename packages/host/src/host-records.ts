@@ -10,6 +10,7 @@ import * as z from "zod";
 import { readTextFile, writeAtomically } from "./atomic-file.ts";
 import { HostError } from "./error.ts";
 
+const RuntimeDaemon = z.strictObject({ kind: z.enum(["lxd", "incus"]), by: z.enum(["s6", "systemd"]) });
 const HostRecords = z.strictObject({
   /** Debian packages that setup installed. */
   packages: z.array(z.string()),
@@ -17,10 +18,18 @@ const HostRecords = z.strictObject({
   subordinateIds: z.array(z.enum(["/etc/subuid", "/etc/subgid"])),
   /** sysctl key → the value before, and ours. */
   sysctls: z.record(z.string(), z.strictObject({ before: z.string(), set: z.string() })),
-  /** The runtime's daemon where setup started it: a service of ours, or the package's systemd unit. */
-  runtimeDaemon: z.strictObject({ kind: z.enum(["lxd", "incus"]), by: z.enum(["s6", "systemd"]) }).nullable(),
+  /** Daemons of runtimes that setup started, at most one of a kind: a service of ours, or the package's systemd unit. */
+  runtimeDaemons: z.array(RuntimeDaemon),
 });
 export type HostRecords = z.infer<typeof HostRecords>;
+
+/** As versions wrote it that knew of one daemon only. */
+const FormerRecords = HostRecords.omit({ runtimeDaemons: true })
+  .extend({ runtimeDaemon: RuntimeDaemon.nullable() })
+  .transform(({ runtimeDaemon, ...rest }) => ({
+    ...rest,
+    runtimeDaemons: runtimeDaemon === null ? [] : [runtimeDaemon],
+  }));
 
 const recordsFile = `${HOST_LAYOUT.hostDir}/records.json`;
 /** Written by the launcher where it had to install npm: one package a line. */
@@ -47,12 +56,12 @@ export async function changeRecords(change: (records: HostRecords) => HostRecord
 }
 
 function emptyRecords(): HostRecords {
-  return { packages: [], subordinateIds: [], sysctls: {}, runtimeDaemon: null };
+  return { packages: [], subordinateIds: [], sysctls: {}, runtimeDaemons: [] };
 }
 
 function parseRecords(text: string): HostRecords {
   try {
-    return HostRecords.parse(JSON.parse(text));
+    return z.union([HostRecords, FormerRecords]).parse(JSON.parse(text));
   } catch (cause) {
     throw new HostError("host-record-unreadable", `${recordsFile} is damaged`, {
       advice: `correct or remove ${recordsFile}; without it, what setup changed on the host is not known`,

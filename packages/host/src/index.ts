@@ -10,4 +10,6 @@ export { purge, type PurgeError, type PurgeOptions, type PurgeOutcome } from "./
 export type { RuntimeKind } from "./runtime-choice.ts";
 export { PROCESS_NAMES, type ProcessName } from "./service.ts";
 export { setup, type SetupOptions } from "./setup.ts";
+export { backup, type BackupOptions, type BackupOutcome } from "./backup.ts";
+export { restore, type RestoreOptions } from "./restore.ts";
 export { type InstallationProcess, processes, restartProcess, up, type UpOptions } from "./up.ts";

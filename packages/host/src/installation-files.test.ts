@@ -24,12 +24,7 @@ test("parents are made before what lies in them", () => {
 test("the installation's user owns its data alone, and nothing that root runs or believes", () => {
   const plan = planDirectories(layout, { uid: 990, gid: 991 });
   const owned = plan.filter(({ owner }) => owner.uid === 990).map(({ path }) => path);
-  assert.deepEqual(owned, [
-    layout.brokerDir,
-    layout.sensordDir,
-    `${layout.logDir}/sensord`,
-    `${layout.logDir}/broker`,
-  ]);
+  assert.deepEqual(owned, [`${layout.logDir}/sensord`, `${layout.logDir}/broker`, layout.recordDir]);
   const writable = plan.filter(({ owner }) => owner.uid === 0 && (owner.mode & 0o022) !== 0);
   assert.deepEqual(writable, [{ path: layout.runDir, owner: { uid: 0, gid: 991, mode: 0o1770 } }]);
 });

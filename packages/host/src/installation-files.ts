@@ -6,6 +6,7 @@
  * that it cannot replace root's.
  */
 import { createServer } from "node:net";
+import { dirname } from "node:path";
 import { HOST_LAYOUT, type InstallationLayout, Settings } from "@bulkhead/schema";
 import type { Account } from "./account.ts";
 import { ensureDirectory, type Ownership, ROOT_READABLE, writeAtomically } from "./atomic-file.ts";
@@ -48,22 +49,30 @@ export function planDirectories(layout: InstallationLayout, { uid, gid }: Accoun
     root(layout.inboxDir, 0o711),
     root(layout.poolDir, 0o711),
     root(layout.wardenDir, 0o700),
-    users(layout.brokerDir),
-    users(layout.sensordDir),
+    root(layout.vaultDir, 0o700),
+    // Where warden mounts the platform's own volume; nothing can be written there until it has.
+    root(dirname(dirname(layout.platformDir)), 0o711),
+    root(dirname(layout.platformDir), 0o711),
     shared(layout.logDir, 0o750),
     ...PROCESS_NAMES.map((name) =>
       name === "warden" ? root(`${layout.logDir}/${name}`, 0o700) : users(`${layout.logDir}/${name}`),
     ),
-    ...planRunDirectories(layout, gid),
+    ...planRunDirectories(layout, { uid, gid }),
   ];
 }
 
 /** What is gone after a reboot. */
-export function planRunDirectories(layout: InstallationLayout, gid: number): readonly DirectoryPlan[] {
+export function planRunDirectories(
+  layout: InstallationLayout,
+  { uid, gid }: Account,
+): readonly DirectoryPlan[] {
   return [
     { path: "/run/bulkhead", owner: { uid: 0, gid: 0, mode: 0o755 } },
     { path: layout.runDir, owner: { uid: 0, gid, mode: 0o1770 } },
     { path: layout.socketsDir, owner: { uid: 0, gid: 0, mode: 0o711 } },
+    { path: layout.egressDir, owner: { uid: 0, gid: 0, mode: 0o755 } },
+    { path: `${layout.egressDir}/sockets`, owner: { uid: 0, gid: 0, mode: 0o755 } },
+    { path: layout.recordDir, owner: { uid, gid, mode: 0o755 } },
   ];
 }
 
@@ -77,12 +86,13 @@ export async function ensureDirectories(plan: readonly DirectoryPlan[]): Promise
 /** Writes installation.json; the broker's port is kept once it was chosen. @throws HostError `host-port-none` */
 export async function ensureSettings(
   layout: InstallationLayout,
-  decided: Pick<Settings, "runtime" | "supervisor" | "uid" | "gid">,
+  decided: Pick<Settings, "runtime" | "supervisor" | "uid" | "gid" | "platformBytes">,
 ): Promise<{ readonly settings: Settings; readonly changed: boolean }> {
   const former = await readSettings(layout);
   const settings = Settings.parse({
     installation: layout.name,
     brokerPort: former?.brokerPort ?? (await chooseBrokerPort()),
+    platformBytes: former?.platformBytes,
     ...decided,
   } satisfies Settings);
   const text = `${JSON.stringify(settings, undefined, 2)}\n`;

@@ -14,7 +14,10 @@ export interface OwnedDevice {
 
 /** What warden writes into an alias: the product, what it is, the slug of the installation, and more. */
 export function aliasOwner(alias: string | null): { readonly kind: string; readonly slug: string } | null {
-  const match = /^bulkhead (?<kind>engine|span|wire) (?<slug>[a-z][a-z0-9-]*)(?: |$)/.exec(alias ?? "");
+  const match =
+    /^bulkhead (?<kind>engine|span|wire|segment|joined|port|egress) (?<slug>[a-z][a-z0-9-]*)(?: |$)/.exec(
+      alias ?? "",
+    );
   const { kind, slug } = match?.groups ?? {};
   return kind === undefined || slug === undefined ? null : { kind, slug };
 }

@@ -11,13 +11,20 @@ const BASE_PACKAGES = [
   "tcpdump",
   "ethtool",
   "nftables",
+  // Addresses of segments by DHCP: the unprivileged client; the reporter of its leases is an awk script.
+  "udhcpc",
+  "mawk",
   // Volumes: mkfs.ext4, losetup, mount; setpriv, nsenter and flock.
   "e2fsprogs",
+  // Volumes' keys, into and out of the kernel.
+  "xfsprogs",
   "mount",
   "util-linux",
   // Accounts and removal.
   "passwd",
   "procps",
+  // The egress proxy's own root.
+  "bubblewrap",
   // Image building: roots from the host's own mirrors, checked by apt; symbols stripped; archives packed.
   "mmdebstrap",
   "debian-archive-keyring",

@@ -17,6 +17,7 @@ import {
   ensureNodeDisk,
   findNodeBinary,
 } from "@bulkhead/images";
+import { ensureAdversary } from "./adversary-program.ts";
 import { ROOT_READABLE, writeAtomically } from "./atomic-file.ts";
 import { type ProcessName, PROCESS_NAMES, programFile, type ServiceName } from "./service.ts";
 
@@ -32,15 +33,16 @@ export interface BuildOptions {
 /** What becomes a bundle, and its entry below the checkout. The CLI runs from the checkout: it builds images. */
 const bundled = {
   warden: "packages/warden/src/main.ts",
+  vault: "packages/warden/src/vault-main.ts",
   sensord: "packages/sensord/src/main.ts",
+  egress: "packages/egress/src/main.ts",
   demo: "packages/testkit/src/demo-main.ts",
+  "verify-relay": "packages/verify/src/stand/relay-main.ts",
 } as const;
 
 /** @returns the bundles that changed. @throws ImageFault of the images package */
-export async function ensureBundles(
-  layout: InstallationLayout,
-  { sourceDir }: BuildOptions,
-): Promise<string[]> {
+export async function ensureBundles(layout: InstallationLayout, options: BuildOptions): Promise<string[]> {
+  const { sourceDir } = options;
   const outcomes = await Promise.all(
     Object.entries(bundled).map(async ([name, entry]) => {
       const { code } = await bundle(join(sourceDir, entry), { format: "mjs" });
@@ -48,7 +50,7 @@ export async function ensureBundles(
       return (await writeAtomically(file, code, ROOT_READABLE)) ? [name] : [];
     }),
   );
-  return outcomes.flat();
+  return [...outcomes.flat(), ...(await ensureAdversary(layout, options))];
 }
 
 /** @returns whether it had to be put there. @throws ImageFault */

@@ -6,7 +6,7 @@
  * reported. warden is asked first, since it knows best; whatever it leaves is then found from outside.
  */
 import type { InstallationLayout, Settings } from "@bulkhead/schema";
-import { observeAccount, removeAccount } from "./account.ts";
+import { egressAccountName, observeAccount, removeAccount } from "./account.ts";
 import { errorMessage, HostError, type HostErrorCode } from "./error.ts";
 import { withHostLock } from "./host-lock.ts";
 import { observeInstallations, parseInstallation, readSettings } from "./installations.ts";
@@ -97,7 +97,7 @@ function installationSteps(layout: InstallationLayout): readonly Step[] {
     ["interfaces", () => purgeDevices(layout)],
     ["nft-tables", () => purgeTables(layout)],
     ["mounts", () => purgeMounts(layout)],
-    ["account", async () => ((await removeAccount(layout)) ? [`user ${layout.slug}`] : [])],
+    ["account", () => removeAccounts(layout)],
     ["files", () => purgeInstallationFiles(layout)],
   ];
 }
@@ -136,6 +136,14 @@ async function endStrays(layout: InstallationLayout): Promise<readonly string[]>
   const strays = await observeStrays(layout.optDir, found.kind === "ours" ? found.account.uid : null);
   await endProcesses(strays.map(({ pid }) => pid));
   return strays.map(({ pid, program }) => `process ${pid} (${program})`);
+}
+
+async function removeAccounts(layout: InstallationLayout): Promise<readonly string[]> {
+  const removed: string[] = [];
+  for (const name of [layout.slug, egressAccountName(layout)]) {
+    if (await removeAccount(layout, name)) removed.push(`user ${name}`);
+  }
+  return removed;
 }
 
 /** Without settings it is not known which runtime was used, so all that answer are looked at. */

@@ -6,6 +6,9 @@
  */
 export type RuntimeKind = "lxd" | "incus";
 
+/** In the order in which they are chosen where all is equal. */
+export const RUNTIME_KINDS: readonly RuntimeKind[] = ["lxd", "incus"];
+
 /** Where the daemons listen: the distribution's packages first, then LXD's snap. */
 export const RUNTIME_SOCKETS: Readonly<Record<RuntimeKind, readonly string[]>> = {
   lxd: ["/var/lib/lxd/unix.socket", "/var/snap/lxd/common/lxd/unix.socket"],
@@ -40,7 +43,7 @@ export function chooseRuntime(
   former: RuntimeKind | undefined,
 ): RuntimeChoice | undefined {
   const kinds: readonly RuntimeKind[] =
-    wanted !== undefined ? [wanted] : former !== undefined ? [former] : ["lxd", "incus"];
+    wanted !== undefined ? [wanted] : former !== undefined ? [former] : RUNTIME_KINDS;
   const choice = (kind: RuntimeKind, action: RuntimeChoice["action"]): RuntimeChoice => {
     const [usual = ""] = RUNTIME_SOCKETS[kind];
     return { kind, socket: facts.answering[kind] ?? usual, action };

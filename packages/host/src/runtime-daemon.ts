@@ -12,6 +12,7 @@ import { HostError } from "./error.ts";
 import { changeRecords, readRecords } from "./host-records.ts";
 import { availablePackages, installedPackages } from "./packages.ts";
 import {
+  RUNTIME_KINDS,
   RUNTIME_PACKAGES,
   RUNTIME_SOCKETS,
   type RuntimeChoice,
@@ -22,14 +23,16 @@ import { probeRuntime } from "./runtime-socket.ts";
 import { s6Scan } from "./s6-scan.ts";
 import type { ServiceDirectory } from "./s6-service.ts";
 
-const kinds: readonly RuntimeKind[] = ["lxd", "incus"];
 const startTimeoutMs = 120_000;
 
-/** What the host has; changes nothing. */
-export async function observeRuntimes(): Promise<RuntimeFacts> {
+/**
+ * What the host has; changes nothing. What is on offer is asked of apt, which takes a second, only where a daemon is
+ * not there already: `wanted`, or any if none is.
+ */
+export async function observeRuntimes(wanted?: RuntimeKind): Promise<RuntimeFacts> {
   const answering: Partial<Record<RuntimeKind, string>> = {};
-  const names = kinds.map((kind) => RUNTIME_PACKAGES[kind][0] ?? "");
-  for (const kind of kinds) {
+  const names = RUNTIME_KINDS.map((kind) => RUNTIME_PACKAGES[kind][0] ?? "");
+  for (const kind of RUNTIME_KINDS) {
     for (const socket of RUNTIME_SOCKETS[kind]) {
       if (answering[kind] === undefined && (await probeRuntime(socket)) !== undefined) {
         answering[kind] = socket;
@@ -37,9 +40,10 @@ export async function observeRuntimes(): Promise<RuntimeFacts> {
     }
   }
   const installed = new Set(await installedPackages(names));
-  const available = Object.keys(answering).length > 0 ? [] : await availablePackages(names);
+  const enough = wanted === undefined ? Object.keys(answering).length > 0 : answering[wanted] !== undefined;
+  const available = enough ? [] : await availablePackages(names);
   const having = (set: ReadonlySet<string>): readonly RuntimeKind[] =>
-    kinds.filter((kind) => set.has(RUNTIME_PACKAGES[kind][0] ?? ""));
+    RUNTIME_KINDS.filter((kind) => set.has(RUNTIME_PACKAGES[kind][0] ?? ""));
   return { answering, installed: having(installed), available: having(new Set(available)) };
 }
 
@@ -70,20 +74,28 @@ export async function ensureRuntimeDaemon(
 }
 
 /**
- * Ends the daemon if it is a service of ours. Containers of other people that came to live in it run on.
+ * Ends the daemons that are services of ours. Containers of other people that came to live in one run on.
  * A systemd unit is the package's, and others may use it by now: it stays.
  * @returns words for a person about what was removed
  */
 export async function endRuntimeDaemon(): Promise<readonly string[]> {
-  const { runtimeDaemon } = await readRecords();
-  if (runtimeDaemon?.by !== "s6") return [];
-  const taken = await s6Scan(HOST_LAYOUT.servicesDir).take(runtimeDaemon.kind);
-  await changeRecords((records) => ({ ...records, runtimeDaemon: null }));
-  return taken ? [`service ${runtimeDaemon.kind}`] : [];
+  const ended: string[] = [];
+  for (const { kind, by } of (await readRecords()).runtimeDaemons) {
+    if (by !== "s6") continue;
+    if (await s6Scan(HOST_LAYOUT.servicesDir).take(kind)) ended.push(`service ${kind}`);
+    await changeRecords((records) => ({
+      ...records,
+      runtimeDaemons: records.runtimeDaemons.filter((each) => each.kind !== kind),
+    }));
+  }
+  return ended;
 }
 
 async function record(kind: RuntimeKind, by: "s6" | "systemd"): Promise<void> {
-  await changeRecords((records) => ({ ...records, runtimeDaemon: { kind, by } }));
+  await changeRecords((records) => ({
+    ...records,
+    runtimeDaemons: [...records.runtimeDaemons.filter((each) => each.kind !== kind), { kind, by }],
+  }));
 }
 
 /** The daemon writes its own log; it must not depend on a logger's pipe, whose end would kill it. */
@@ -129,7 +141,7 @@ async function waitForDaemon(socket: string): Promise<void> {
   while ((await probeRuntime(socket)) === undefined) {
     if (performance.now() > deadlineMs) {
       throw new HostError("host-runtime-silent", `the runtime's daemon does not answer on ${socket}`, {
-        advice: `see ${HOST_LOG_DIR}, or \`journalctl -u lxd\` where systemd runs it`,
+        advice: `see ${HOST_LOG_DIR}, or the journal of the daemon's unit where systemd runs it`,
       });
     }
     await delay(200);

@@ -4,6 +4,7 @@
  * Pure. warden is the one root process and opens no network socket; sensord and the broker are the installation's
  * user and reach loopback alone.
  */
+import { dirname } from "node:path";
 import type { InstallationLayout } from "@bulkhead/schema";
 import type { Hardening, ServiceDefinition } from "./supervisor.ts";
 
@@ -66,6 +67,11 @@ export function planDemoService(layout: InstallationLayout, build: string): Serv
   };
 }
 
+/** There from set-up on, and root's until warden has mounted the platform's volume over it. */
+function platformMount(layout: InstallationLayout): string {
+  return dirname(layout.platformDir);
+}
+
 /** sensord writes it; the broker cannot begin before. */
 export function brokerConfigFile(layout: InstallationLayout): string {
   return `${layout.brokerDir}/nats.conf`;
@@ -90,11 +96,12 @@ function processArgv(layout: InstallationLayout, process: ProcessName): readonly
 function processHardening(layout: InstallationLayout, process: ProcessName): Hardening {
   switch (process) {
     case "warden":
-      // Netlink programs the datapath; a packet socket is what tcpdump compiles a filter against.
+      // Netlink programs the datapath; a packet socket is what tcpdump compiles a filter against. What is kept from
+      // warden is kept from its children too: the egress proxy and the DHCP clients, which talk in namespaces of theirs.
       return {
         profile: "datapath",
-        network: "none",
-        addressFamilies: ["AF_UNIX", "AF_NETLINK", "AF_PACKET"],
+        network: "any",
+        addressFamilies: ["AF_UNIX", "AF_NETLINK", "AF_PACKET", "AF_INET", "AF_INET6"],
         writable: [],
       };
     case "sensord":
@@ -102,14 +109,14 @@ function processHardening(layout: InstallationLayout, process: ProcessName): Har
         profile: "confined",
         network: "loopback",
         addressFamilies: ["AF_UNIX", "AF_INET"],
-        writable: [layout.sensordDir, layout.brokerDir, layout.runDir],
+        writable: [platformMount(layout), layout.runDir],
       };
     case "broker":
       return {
         profile: "confined",
         network: "loopback",
         addressFamilies: ["AF_UNIX", "AF_INET"],
-        writable: [layout.brokerDir],
+        writable: [platformMount(layout)],
       };
   }
 }

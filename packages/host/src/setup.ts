@@ -5,8 +5,8 @@
  * settings are written last of the decisions, so an installation that has them is whole. It starts the container
  * runtime's daemon where none answers, and no process of the platform: that is `up`.
  */
-import { type InstallationLayout, type Settings } from "@bulkhead/schema";
-import { type Account, ensureAccount } from "./account.ts";
+import { type InstallationLayout, type Settings, type VaultInit } from "@bulkhead/schema";
+import { type Account, egressAccountName, ensureAccount } from "./account.ts";
 import { HostError } from "./error.ts";
 import type { HostCheck } from "./host-check.ts";
 import { checkHost } from "./host-checks.ts";
@@ -24,11 +24,18 @@ import {
   SOURCE_DIR,
 } from "./programs.ts";
 import { type Progress, reportStep } from "./progress.ts";
-import { chooseRuntime, type RuntimeChoice, type RuntimeKind } from "./runtime-choice.ts";
+import {
+  chooseRuntime,
+  RUNTIME_KINDS,
+  RUNTIME_PACKAGES,
+  type RuntimeChoice,
+  type RuntimeKind,
+} from "./runtime-choice.ts";
 import { ensureRuntimeDaemon, observeRuntimes } from "./runtime-daemon.ts";
 import { ensureSubordinateIds } from "./subordinate-ids.ts";
 import { detectSupervisor } from "./supervision.ts";
 import { ensureSysctls } from "./sysctls.ts";
+import { askVault } from "./vault-tool.ts";
 
 export interface SetupOptions {
   readonly installation: string;
@@ -42,13 +49,19 @@ export interface SetupOptions {
   readonly sourceDir?: string | undefined;
   /** Each result as soon as all are in. */
   readonly onChecks?: ((checks: readonly HostCheck[]) => void) | undefined;
+  /** What opens the vault that is made; `file` where left out. One that is there is left alone. */
+  readonly vault?: VaultInit | undefined;
+  /** Size of the platform's own volume, before it is made. */
+  readonly platformBytes?: number | undefined;
+  /** Called once, with what is kept nowhere, when a vault was made. */
+  readonly onRecoveryPhrase?: ((phrase: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * @throws HostError `host-not-root`, `host-name-reserved`, `host-checks-failed`, `host-packages-failed`,
- *   `host-runtime-unavailable`, `host-runtime-silent`, `host-account-foreign`, `host-directory-foreign`,
- *   `host-port-none`; ImageFault of the images package
+ *   `host-runtime-other`, `host-runtime-unavailable`, `host-runtime-silent`, `host-account-foreign`, `host-directory-foreign`,
+ *   `host-port-none`, `host-vault-refused`; ImageFault of the images package
  */
 export async function setup(options: SetupOptions, progress: Progress): Promise<Settings> {
   requireRoot();
@@ -59,13 +72,29 @@ export async function setup(options: SetupOptions, progress: Progress): Promise<
     const runtime = await ensureHost(layout, supervisor, options, progress);
     const account = await ensureFiles(layout, progress);
     await ensurePrograms(layout, options, progress);
-    return await reportStep(progress, "settings", "writing installation.json", async () => {
+    const settings = await reportStep(progress, "settings", "writing installation.json", async () => {
       const { kind, socket } = runtime;
-      const decided = { runtime: { kind, socket }, supervisor, ...account };
+      const { platformBytes } = options;
+      const size = platformBytes === undefined ? {} : { platformBytes };
+      const decided = { runtime: { kind, socket }, supervisor, ...account, ...size };
       const { settings, changed } = await ensureSettings(layout, decided);
       const words = `${kind}, ${supervisor}, broker on 127.0.0.1:${settings.brokerPort}`;
       return { value: settings, detail: changed ? words : `unchanged: ${words}` };
     });
+    await ensureVault(layout, options, progress);
+    return settings;
+  });
+}
+
+async function ensureVault(
+  layout: InstallationLayout,
+  { vault = { method: "file" }, onRecoveryPhrase }: SetupOptions,
+  progress: Progress,
+): Promise<void> {
+  await reportStep(progress, "vault", "making the vault", async () => {
+    const { made, method, recoveryPhrase } = await askVault(layout, "init", vault);
+    if (recoveryPhrase !== null) onRecoveryPhrase?.(recoveryPhrase);
+    return { value: undefined, detail: `${made ? "made" : "there"}, opened by ${method ?? "nothing"}` };
   });
 }
 
@@ -106,13 +135,11 @@ async function ensureHost(
   progress: Progress,
 ): Promise<RuntimeChoice> {
   const former = (await readSettings(layout))?.runtime.kind;
+  requireSameRuntime(options.runtime, former);
   const runtime = await reportStep(progress, "runtime", "looking for LXD or Incus", async () => {
-    const choice = chooseRuntime(await observeRuntimes(), options.runtime, former);
-    if (choice === undefined) {
-      throw new HostError("host-runtime-unavailable", `no ${options.runtime ?? "LXD or Incus"} to be had`, {
-        advice: "run apt-get update, or enable a source that has lxd or incus-base",
-      });
-    }
+    const wanted = options.runtime ?? former;
+    const choice = chooseRuntime(await observeRuntimes(wanted), options.runtime, former);
+    if (choice === undefined) throw runtimeUnavailable(wanted);
     return { value: choice, detail: `${choice.kind}: ${choice.action}` };
   });
   await reportStep(progress, "packages", "installing what is missing with apt", async () => {
@@ -134,9 +161,31 @@ async function ensureHost(
   return runtime;
 }
 
+/**
+ * A running installation cannot change its runtime: what it has in the former one would be held by nobody.
+ * @throws HostError `host-runtime-other`
+ */
+function requireSameRuntime(wanted: RuntimeKind | undefined, former: RuntimeKind | undefined): void {
+  if (wanted === undefined || former === undefined || wanted === former) return;
+  throw new HostError("host-runtime-other", `this installation uses ${former}, not ${wanted}`, {
+    advice: `leave out --runtime, choose another --installation, or begin anew after \`down --purge\``,
+  });
+}
+
+function runtimeUnavailable(wanted: RuntimeKind | undefined): HostError {
+  const kinds = wanted === undefined ? RUNTIME_KINDS : [wanted];
+  const packages = kinds.map((kind) => RUNTIME_PACKAGES[kind].join(" ")).join(", or ");
+  return new HostError("host-runtime-unavailable", `apt offers no ${kinds.join(" and no ")}`, {
+    advice:
+      `run apt-get update, or enable a source that has ${packages}` +
+      (kinds.includes("incus") ? " (for Incus on Debian 12: the suite bookworm-backports)" : ""),
+  });
+}
+
 async function ensureFiles(layout: InstallationLayout, progress: Progress): Promise<Account> {
   return await reportStep(progress, "account", "making account and directories", async () => {
     const { account, made } = await ensureAccount(layout);
+    await ensureAccount(layout, egressAccountName(layout));
     const changed = await ensureDirectories(planDirectories(layout, account));
     const detail = `${layout.slug} (${made ? "made" : "there"}), ${changed} directories made or corrected`;
     return { value: account, detail };

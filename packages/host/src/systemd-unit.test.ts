@@ -22,7 +22,7 @@ test("packaging/systemd holds what is rendered for the default installation", as
 
 test("no unit may open a network socket beyond what it needs, and all come back", () => {
   const [warden = "", sensord = "", broker = ""] = planServices(layout, builds).map(renderUnit);
-  assert.match(warden, /^RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET$/m);
+  assert.match(warden, /^RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6$/m);
   assert.match(warden, /^User=root$/m);
   for (const unit of [sensord, broker]) {
     assert.match(unit, /^User=bulkhead$/m);

@@ -4,7 +4,7 @@
  * Pure; `packaging/systemd/` holds what it renders for the default installation, and a test keeps them the same.
  * warden gets nothing that needs a mount namespace of its own (ProtectSystem= and the like): the volumes that it
  * mounts and the namespaces that it makes must be seen by the container runtime. What holds it is the list of
- * address families: no network socket.
+ * address families: nothing but what it and its children in namespaces of their own need.
  * sensord and the broker see a read-only host and reach loopback alone.
  */
 import type { InstallationLayout } from "@bulkhead/schema";
@@ -33,6 +33,8 @@ export function renderUnit(service: ServiceDefinition): string {
     `UMask=0${serviceUmask(service)}`,
     "LimitNOFILE=65536",
     "LimitCORE=0",
+    // Instruments are killed first when the host's memory ends.
+    "OOMScoreAdjust=-900",
     ...hardeningLines(service),
     "",
     "[Install]",
@@ -48,6 +50,9 @@ export function renderTmpfiles(layout: InstallationLayout): string {
     "d /run/bulkhead 0755 root root -",
     `d ${layout.runDir} 1770 root ${layout.slug} -`,
     `d ${layout.socketsDir} 0711 root root -`,
+    `d ${layout.egressDir} 0755 root root -`,
+    `d ${layout.egressDir}/sockets 0755 root root -`,
+    `d ${layout.recordDir} 0755 ${layout.slug} ${layout.slug} -`,
     "",
   ].join("\n");
 }
@@ -89,7 +94,7 @@ function hardeningLines(service: ServiceDefinition): readonly string[] {
   if (service.hardening.profile === "datapath") {
     return [
       ...common,
-      "RestrictNamespaces=net mnt",
+      "RestrictNamespaces=net mnt pid",
       `CapabilityBoundingSet=${DATAPATH_CAPABILITIES.join(" ")}`,
     ];
   }

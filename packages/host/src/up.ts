@@ -29,6 +29,7 @@ import { openSupervisor } from "./supervision.ts";
 import type { ProcessState } from "./supervisor.ts";
 import { tmpfilesFile } from "./systemd-supervisor.ts";
 import { ensureSysctls } from "./sysctls.ts";
+import { askVaultState } from "./warden-call.ts";
 import { renderTmpfiles } from "./systemd-unit.ts";
 
 export interface UpOptions {
@@ -53,7 +54,7 @@ export async function up(options: UpOptions, progress: Progress): Promise<readon
   const settings = await requireSettings(layout);
   await withHostLock(options.signal, async () => {
     await reportStep(progress, "daemon", `asking ${settings.runtime.kind}`, async () => {
-      await ensureDirectories(planRunDirectories(layout, settings.gid));
+      await ensureDirectories(planRunDirectories(layout, settings));
       if (settings.supervisor === "systemd") {
         await writeAtomically(tmpfilesFile(layout), renderTmpfiles(layout));
       }
@@ -72,8 +73,11 @@ export async function up(options: UpOptions, progress: Progress): Promise<readon
   });
   return await reportStep(progress, "ready", "waiting until they answer", async () => {
     const { readyTimeoutMs = 60_000, signal } = options;
-    const all = await waitReady(layout, settings.brokerPort, readyTimeoutMs, signal);
-    return { value: all, detail: "warden, sensord and the broker answer" };
+    const { all, locked } = await waitReady(layout, settings.brokerPort, readyTimeoutMs, signal);
+    const detail = locked
+      ? "warden and sensord answer; the vault is locked: sudo bulkhead vault unlock"
+      : "warden, sensord and the broker answer";
+    return { value: all, detail };
   });
 }
 
@@ -118,19 +122,22 @@ async function waitReady(
   brokerPort: number,
   timeoutMs: number,
   signal: AbortSignal | undefined,
-): Promise<readonly InstallationProcess[]> {
+): Promise<{ readonly all: readonly InstallationProcess[]; readonly locked: boolean }> {
   const deadlineMs = performance.now() + timeoutMs;
+  const broker = `the broker's port 127.0.0.1:${brokerPort}`;
   for (;;) {
     const all = await processes(layout.name);
     const waiting = [
       ...all.filter((each) => each.state !== "running").map((each) => each.process),
       ...((await isListening(layout.rootSocket)) ? [] : ["warden's socket"]),
       ...((await isListening(layout.apiSocket)) ? [] : ["sensord's socket"]),
-      ...((await readGreeting(brokerPort))?.startsWith("INFO ")
-        ? []
-        : [`the broker's port 127.0.0.1:${brokerPort}`]),
+      ...((await readGreeting(brokerPort))?.startsWith("INFO ") ? [] : [broker]),
     ];
-    if (waiting.length === 0) return all;
+    if (waiting.length === 0) return { all, locked: false };
+    // The broker waits for the vault, and that for somebody who knows the passphrase.
+    const vault =
+      waiting.length === 1 && waiting[0] === broker ? await askVaultState(layout.rootSocket) : null;
+    if (vault?.state === "locked" && vault.problem !== null) return { all, locked: true };
     if (performance.now() > deadlineMs) {
       throw new HostError("host-not-ready", `after ${timeoutMs} ms not there: ${waiting.join(", ")}`, {
         advice: `see the logs under ${layout.logDir}, or journalctl -u '${layout.slug}-*'`,

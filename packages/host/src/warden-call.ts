@@ -1,19 +1,19 @@
 /**
- * Root's two verbs of warden that set-up and removal need: `down` and `purge`, over warden's root-only socket.
+ * Root's verbs of warden that set-up, start and removal need, over warden's root-only socket.
  */
 import { request } from "node:http";
-import { WARDEN_VERBS } from "@bulkhead/schema";
+import { VaultStatus, WARDEN_VERBS } from "@bulkhead/schema";
 import { HostError, systemErrorCode } from "./error.ts";
 
 export type WardenOutcome =
-  | { readonly outcome: "done" }
+  | { readonly outcome: "done"; readonly text: string }
   /** Nobody listens: warden is not running. */
   | { readonly outcome: "silent" };
 
 /** @throws HostError `host-warden-refused` if warden answers with an error or not in time */
 export async function callWarden(
   rootSocket: string,
-  verb: "down" | "purge",
+  verb: "down" | "purge" | "vault",
   timeoutMs = 120_000,
 ): Promise<WardenOutcome> {
   const { promise, resolve, reject } = Promise.withResolvers<WardenOutcome>();
@@ -33,8 +33,9 @@ export async function callWarden(
       response.on("error", (error) => refuse(error.message, error));
       response.on("end", () => {
         const status = response.statusCode ?? 0;
-        if (status >= 200 && status < 300) resolve({ outcome: "done" });
-        else refuse(`${status} ${Buffer.concat(chunks).toString("utf8").slice(0, 500)}`);
+        const text = Buffer.concat(chunks).toString("utf8");
+        if (status >= 200 && status < 300) resolve({ outcome: "done", text });
+        else refuse(`${status} ${text.slice(0, 500)}`);
       });
     },
   );
@@ -46,4 +47,12 @@ export async function callWarden(
   });
   call.end();
   return promise;
+}
+
+/** Null where warden does not run or says something else. */
+export async function askVaultState(rootSocket: string): Promise<VaultStatus | null> {
+  const answer = await callWarden(rootSocket, "vault", 10_000);
+  if (answer.outcome === "silent") return null;
+  const parsed = VaultStatus.safeParse(JSON.parse(answer.text));
+  return parsed.success ? parsed.data : null;
 }

@@ -140,8 +140,21 @@ export const API_ROUTES = {
   logs: { method: "GET", path: "/api/v1/instruments/{instrument}/logs", role: "operator" },
   events: { method: "GET", path: "/api/v1/events", role: "analyst" },
   taps: { method: "GET", path: "/api/v1/taps", role: "viewer" },
+  network: { method: "GET", path: "/api/v1/network", role: "viewer" },
+  egress: { method: "GET", path: "/api/v1/egress", role: "viewer" },
   /** Reverse proxy to the instrument's own HTTP, over its `ui.sock`: /api/v1/instruments/{instrument}/ui/… */
   ui: { method: "GET", path: "/api/v1/instruments/{instrument}/ui/*", role: "analyst" },
+  /** NDJSON of the audit log's entries. */
+  audit: { method: "GET", path: "/api/v1/audit", role: "admin" },
+  auditEntry: { method: "GET", path: "/api/v1/audit/{seq}", role: "admin" },
+  retention: { method: "GET", path: "/api/v1/retention", role: "viewer" },
+  retentionErase: {
+    method: "POST",
+    path: "/api/v1/instruments/{instrument}/retention/erase",
+    role: "admin",
+  },
+  /** The operator says that the host's clock is right. */
+  retentionClock: { method: "POST", path: "/api/v1/retention/clock", role: "admin" },
   openapi: { method: "GET", path: "/api/openapi.json", role: "viewer" },
 } as const;
 export type ApiRoute = keyof typeof API_ROUTES;

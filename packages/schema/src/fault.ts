@@ -16,12 +16,13 @@ export const FAULT_CODES = [
   "not-declared",
   "not-needed",
   "duplicate-device",
+  "duplicate-address",
+  "network-conflict",
   "name-reserved",
   "config-rejected",
   "file-missing",
   "filter-rejected",
   "flow-refused",
-  "not-supported",
 ] as const;
 
 export const FaultCode = z.enum(FAULT_CODES);

@@ -5,6 +5,7 @@
  * `down --purge` can tell its own things from everybody else's. Pure: it touches nothing.
  */
 import type { InstallationName } from "./name.ts";
+import { PLATFORM_VOLUME } from "./vault-api.ts";
 
 export const DEFAULT_INSTALLATION = "bulkhead";
 
@@ -29,9 +30,20 @@ export interface InstallationLayout {
   readonly mountsDir: string;
   readonly inboxDir: string;
   readonly poolDir: string;
+  /** Wrapped keys, and the master key as each method wraps it; root's alone. */
+  readonly vaultDir: string;
+  /** What the vault's method `file` reads; root's alone, and in no back-up. */
+  readonly vaultKeyFile: string;
+  /** The platform's own encrypted volume: absent until warden has opened the vault. */
+  readonly platformDir: string;
   readonly brokerDir: string;
   readonly wardenDir: string;
+  /** The sensor's Ed25519 key (PKCS8, PEM): root's alone, and its public half (SPKI, PEM). */
+  readonly sensorKeyFile: string;
+  readonly sensorPublicKeyFile: string;
   readonly sensordDir: string;
+  /** The audit log; on the platform's volume, like brokerDir and sensordDir. */
+  readonly auditDir: string;
   /** sensord's verbs of warden: mode 0660, group of the installation. */
   readonly wardenSocket: string;
   /** root's verbs of warden: mode 0600. */
@@ -39,6 +51,10 @@ export interface InstallationLayout {
   /** sensord's API: mode 0600, owned by the installation's user. */
   readonly apiSocket: string;
   readonly socketsDir: string;
+  /** The egress proxy's policy, and below `sockets` a directory for each instrument with egress. */
+  readonly egressDir: string;
+  /** sensord's socket for what the egress proxy records: `egress.sock`. */
+  readonly recordDir: string;
 }
 
 /** Places that all installations of a host share. */
@@ -55,6 +71,7 @@ export function installationLayout(name: InstallationName): InstallationLayout {
   const optDir = `/opt/bulkhead/${name}`;
   const libDir = `/var/lib/bulkhead/${name}`;
   const runDir = `/run/bulkhead/${name}`;
+  const platformDir = `${libDir}/mnt/${PLATFORM_VOLUME.instrument}/${PLATFORM_VOLUME.id}/d`;
   return {
     name,
     slug,
@@ -73,12 +90,20 @@ export function installationLayout(name: InstallationName): InstallationLayout {
     mountsDir: `${libDir}/mnt`,
     inboxDir: `${libDir}/inbox`,
     poolDir: `${libDir}/pool`,
-    brokerDir: `${libDir}/broker`,
+    vaultDir: `${libDir}/vault`,
+    vaultKeyFile: `${etcDir}/vault.key`,
+    platformDir,
+    brokerDir: `${platformDir}/broker`,
     wardenDir: `${libDir}/warden`,
-    sensordDir: `${libDir}/sensord`,
+    sensorKeyFile: `${libDir}/warden/sensor-key.pem`,
+    sensorPublicKeyFile: `${libDir}/warden/sensor-key.pub`,
+    sensordDir: `${platformDir}/sensord`,
+    auditDir: `${platformDir}/audit`,
     wardenSocket: `${runDir}/warden.sock`,
     rootSocket: `${runDir}/root.sock`,
     apiSocket: `${runDir}/api.sock`,
     socketsDir: `${runDir}/sockets`,
+    egressDir: `${runDir}/egress`,
+    recordDir: `${runDir}/record`,
   };
 }

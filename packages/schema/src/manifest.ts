@@ -5,6 +5,8 @@
  * numbers after parsing (bytes, milliseconds).
  */
 import * as z from "zod";
+import { DestinationAsk, ListenPort } from "./addressing.ts";
+import { EgressTarget } from "./egress.ts";
 import { DottedName, Name } from "./name.ts";
 import { Duration, Size } from "./quantity.ts";
 
@@ -27,20 +29,28 @@ export const Need = z.discriminatedUnion("kind", [
   z.strictObject({
     ...common,
     kind: z.literal("net.bridged"),
-    listen: z.array(z.string().regex(/^(tcp|udp)\/[0-9]{1,5}$/, "tcp/PORT or udp/PORT")).default([]),
-    egress: z.array(z.string()).default([]),
+    listen: z.array(ListenPort).default([]),
+    /** Destinations, or ports alone, for which the site names the addresses. */
+    egress: z.array(DestinationAsk).default([]),
   }),
   z.strictObject({
     ...common,
     kind: z.literal("net.egress"),
-    hosts: z.array(z.string()).default([]),
+    /** Empty: which hosts is the operator's to say. */
+    hosts: z.array(EgressTarget).default([]),
   }),
   z.strictObject({ ...common, kind: z.literal("storage.transient"), size: Size }),
   z.strictObject({
     ...common,
     kind: z.literal("storage.persistent"),
     size: Size,
-    retention: z.strictObject({ default: Duration }).optional(),
+    retention: z
+      .strictObject({
+        default: Duration,
+        /** `files`: closed files, none of which holds anything older than itself, so that births can be measured. */
+        measure: z.enum(["none", "files"]).default("none"),
+      })
+      .optional(),
   }),
   z.strictObject({
     ...common,

@@ -12,6 +12,15 @@ const NAME_ACCEPTED = "lower-case letters, digits and single hyphens, beginning 
 /** The platform itself emits events under this name; no instrument may be called so. */
 export const PLATFORM_NAME = "platform";
 
+/** The container in which a proof runs its adversary; no instrument may be called so. */
+export const CANARY_NAME = "canary";
+
+/** The egress proxy's namespace and user are called so. */
+export const EGRESS_NAME = "egress";
+
+/** Names of the platform's own, which a site cannot give. */
+export const RESERVED_NAMES: readonly string[] = [PLATFORM_NAME, CANARY_NAME, EGRESS_NAME];
+
 /** Name of an instrument, sensor, package, interface or need: at most 24 characters. */
 export const Name = z
   .string()

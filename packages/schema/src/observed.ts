@@ -42,6 +42,58 @@ export const ObservedVolume = z.strictObject({
   mounted: z.boolean(),
 });
 
+/** A segment's bridge. `waiting`: all is there but its device, or the VLAN device that the kernel cannot make. */
+export const ObservedSegment = z.strictObject({
+  segment: Name,
+  device: z.string(),
+  vlan: z.int().nullable(),
+  state: z.enum(["ready", "incomplete", "waiting"]),
+});
+export type ObservedSegment = z.infer<typeof ObservedSegment>;
+
+/** An instrument's namespace with a port on a segment. */
+export const ObservedPort = z.strictObject({
+  instrument: Name,
+  /** Null where the port itself is gone. */
+  segment: Name.nullable(),
+  /** connected: wire, addresses and both layers of rules are whole. */
+  state: z.enum(["connected", "broken"]),
+  /** Digest of what it was made from; null where it is not known. */
+  policy: z.string().nullable(),
+  /** What is set on the device, with prefix lengths. */
+  addresses: z.array(z.string()),
+});
+export type ObservedPort = z.infer<typeof ObservedPort>;
+
+/** An instrument's namespace for a device of its own. `waiting`: the device is not there. */
+export const ObservedNic = z.strictObject({
+  instrument: Name,
+  /** Its name on the host; null while there is none. */
+  device: z.string().nullable(),
+  state: z.enum(["given", "broken", "waiting"]),
+  policy: z.string().nullable(),
+  addresses: z.array(z.string()),
+});
+export type ObservedNic = z.infer<typeof ObservedNic>;
+
+/** The egress interface's namespace, and what the proxy in it was told. */
+export const ObservedEgress = z.strictObject({
+  interface: Name,
+  /** The device in it, by its name on the host; null where it is gone. */
+  device: z.string().nullable(),
+  /** open: device, addresses and rules are whole. */
+  state: z.enum(["open", "broken"]),
+  /** Digest of the setup that it was made from; null where it is not known. */
+  setup: z.string().nullable(),
+  /** Digest of the policy that the proxy reads; null for none. */
+  policy: z.string().nullable(),
+  /** Whether the proxy is kept running. */
+  process: z.boolean(),
+  /** What is set on the device, with prefix lengths. */
+  addresses: z.array(z.string()),
+});
+export type ObservedEgress = z.infer<typeof ObservedEgress>;
+
 export const Observed = z.strictObject({
   /** Network devices in the host's own namespace. */
   devices: z.array(z.string()),
@@ -54,6 +106,12 @@ export const Observed = z.strictObject({
   volumes: z.array(ObservedVolume),
   instruments: z.array(ObservedInstrument),
   inboxes: z.array(z.strictObject({ instrument: Name, version: z.string() })),
+  segments: z.array(ObservedSegment),
+  ports: z.array(ObservedPort),
+  nics: z.array(ObservedNic),
+  egress: ObservedEgress.nullable(),
+  /** Whether the kernel can make VLAN devices. */
+  vlanDevices: z.boolean(),
 });
 export type Observed = z.infer<typeof Observed>;
 
@@ -68,4 +126,9 @@ export const NOTHING_OBSERVED: Observed = {
   volumes: [],
   instruments: [],
   inboxes: [],
+  segments: [],
+  ports: [],
+  nics: [],
+  egress: null,
+  vlanDevices: false,
 };

@@ -3,6 +3,8 @@
  * what was asked, granted, missing and unused. Every step is idempotent.
  */
 import * as z from "zod";
+import { Addressing, Destination, ListenPort } from "./addressing.ts";
+import { EgressPolicy } from "./egress.ts";
 import { Fault } from "./fault.ts";
 import { Name } from "./name.ts";
 import { InstrumentSpec } from "./spec.ts";
@@ -49,6 +51,7 @@ export const Step = z.discriminatedUnion("kind", [
     id: Name,
     sizeBytes: z.int(),
   }),
+  z.strictObject({ kind: z.literal("volume.detach"), ...step, instrument: Name, id: Name }),
   z.strictObject({ kind: z.literal("volume.remove"), ...step, instrument: Name, id: Name }),
   z.strictObject({
     kind: z.literal("inbox.put"),
@@ -84,6 +87,56 @@ export const Step = z.discriminatedUnion("kind", [
     filter: z.string(),
   }),
   z.strictObject({ kind: z.literal("mirror.remove"), ...step, instrument: Name, engine: Name }),
+  z.strictObject({
+    kind: z.literal("segment.create"),
+    ...step,
+    segment: Name,
+    device: z.string(),
+    vlan: z.int().nullable(),
+  }),
+  z.strictObject({ kind: z.literal("segment.remove"), ...step, segment: Name }),
+  z.strictObject({
+    kind: z.literal("port.connect"),
+    ...step,
+    instrument: Name,
+    segment: Name,
+    address: Addressing,
+    listen: z.array(ListenPort),
+    egress: z.array(Destination),
+    /** Digest of address, listen and egress. */
+    policy: z.string(),
+  }),
+  z.strictObject({ kind: z.literal("port.disconnect"), ...step, instrument: Name }),
+  z.strictObject({
+    kind: z.literal("nic.give"),
+    ...step,
+    instrument: Name,
+    device: z.string(),
+    address: Addressing.nullable(),
+    /** Digest of the address. */
+    policy: z.string(),
+  }),
+  z.strictObject({ kind: z.literal("nic.return"), ...step, instrument: Name }),
+  z.strictObject({
+    kind: z.literal("egress.open"),
+    ...step,
+    interface: Name,
+    device: z.string(),
+    vlan: z.int().nullable(),
+    address: Addressing,
+    dns: z.array(z.string()),
+    private: z.array(z.string()),
+    ports: z.array(z.int()),
+    /** Digest of all these. */
+    setup: z.string(),
+  }),
+  z.strictObject({
+    kind: z.literal("egress.permit"),
+    ...step,
+    policy: EgressPolicy,
+    policyDigest: z.string(),
+  }),
+  z.strictObject({ kind: z.literal("egress.close"), ...step }),
 ]);
 export type Step = z.infer<typeof Step>;
 export type StepKind = Step["kind"];

@@ -15,5 +15,7 @@ export const Settings = z.strictObject({
   /** uid and gid of the installation's user, which sensord and the broker run as. */
   uid: z.int().positive(),
   gid: z.int().positive(),
+  /** Size of the platform's own volume when it is made; DEFAULT_PLATFORM_BYTES where left out. */
+  platformBytes: z.int().positive().optional(),
 });
 export type Settings = z.infer<typeof Settings>;

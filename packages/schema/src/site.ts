@@ -5,6 +5,8 @@
  * sensor only within them.
  */
 import * as z from "zod";
+import { Addressing, Destination, ListenPort } from "./addressing.ts";
+import { EGRESS_INTERFACE, EgressGrant } from "./egress.ts";
 import { DottedName, Name } from "./name.ts";
 import { Duration, Size } from "./quantity.ts";
 
@@ -21,11 +23,7 @@ export const SiteInterface = z.discriminatedUnion("kind", [
     device: Device,
     vlan: z.int().min(1).max(4094).optional(),
   }),
-  z.strictObject({
-    kind: z.literal("egress"),
-    device: Device,
-    allow: z.array(z.string()).default([]),
-  }),
+  z.strictObject({ kind: z.literal("egress"), device: Device, ...EGRESS_INTERFACE }),
 ]);
 export type SiteInterface = z.infer<typeof SiteInterface>;
 
@@ -41,11 +39,18 @@ export const SiteInstrument = z.strictObject({
   /** A receive-only wire from a capture engine; the filter is a tcpdump expression. */
   tap: z.strictObject({ from: Name, filter: z.string().max(4000).default("") }).optional(),
   /** A port on a segment. */
-  bridge: z.strictObject({ on: Name, listen: z.array(z.string()).default([]) }).optional(),
-  /** A physical device to itself. */
-  dedicated: z.strictObject({ device: Device }).optional(),
+  bridge: z
+    .strictObject({
+      on: Name,
+      address: Addressing,
+      listen: z.array(ListenPort).max(64).default([]),
+      egress: z.array(Destination).max(64).default([]),
+    })
+    .optional(),
+  /** A physical device to itself; without an address it stays silent. */
+  dedicated: z.strictObject({ device: Device, address: Addressing.optional() }).optional(),
   /** Through the platform's proxy to these hosts. */
-  egress: z.strictObject({ through: Name, hosts: z.array(z.string()).min(1) }).optional(),
+  egress: EgressGrant.optional(),
   retention: Duration.optional(),
   /** Sizes by need id, in place of what the manifest asks. */
   storage: z.record(Name, Size).optional(),
@@ -56,9 +61,19 @@ export const SiteInstrument = z.strictObject({
 });
 export type SiteInstrument = z.infer<typeof SiteInstrument>;
 
+/** How long data may be kept on this sensor: bounds for every instrument's period, and the platform's own. */
+export const RetentionPolicy = z.strictObject({
+  minimum: Duration.optional(),
+  maximum: Duration.optional(),
+  /** Of what the platform keeps itself, and of an instrument that has no period of its own. */
+  platform: Duration.optional(),
+});
+export type RetentionPolicy = z.infer<typeof RetentionPolicy>;
+
 export const Site = z.strictObject({
   apiVersion: z.literal("bulkhead/v1"),
   sensor: Name,
+  policy: z.strictObject({ retention: RetentionPolicy.default({}) }).default({ retention: {} }),
   interfaces: z.record(Name, SiteInterface).default({}),
   instruments: z.record(Name, SiteInstrument),
   grants: z

@@ -19,6 +19,10 @@ export const InstrumentNetwork = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("mirror") }),
   /** The container joins the capture engine's namespace, which belongs to warden. */
   z.strictObject({ kind: z.literal("engine") }),
+  /** It joins a namespace of warden's that has a port on a segment; which, and its rules, change live. */
+  z.strictObject({ kind: z.literal("port") }),
+  /** It joins a namespace of warden's into which a device of the host was moved. */
+  z.strictObject({ kind: z.literal("nic") }),
 ]);
 export type InstrumentNetwork = z.infer<typeof InstrumentNetwork>;
 
@@ -36,6 +40,8 @@ export const InstrumentSpec = z.strictObject({
   volumes: z.array(VolumeSpec),
   /** bus.sock is always there; ui.sock where a UI was granted. */
   ui: z.boolean(),
+  /** egress.sock, by a directory of its own: the proxy makes the socket. */
+  egress: z.boolean(),
   network: InstrumentNetwork,
 });
 export type InstrumentSpec = z.infer<typeof InstrumentSpec>;

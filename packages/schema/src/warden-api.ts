@@ -9,6 +9,7 @@ import { Observed } from "./observed.ts";
 import { Fault } from "./fault.ts";
 import { PackageTexts } from "./manifest.ts";
 import { Plan, SiteFile, Step } from "./plan.ts";
+import { Erasure, VaultState } from "./vault-api.ts";
 
 /** What warden holds the host to, and what it found. The site is text, as accepted; sensord parses it with the same core. */
 export const WardenState = z.strictObject({
@@ -41,6 +42,10 @@ export const WardenState = z.strictObject({
   lastSteps: z.array(Step),
   /** Instruments whose newer package asks for more than was accepted; the accepted one runs. */
   pending: z.array(z.strictObject({ instrument: Name, what: z.string() })),
+  /** While it is not unlocked, what needs persistent data is not started. */
+  vault: VaultState,
+  /** The last destruction of each instrument's data, for sensord to purge what it keeps of it. */
+  erasures: z.array(Erasure),
 });
 export type WardenState = z.infer<typeof WardenState>;
 
@@ -61,12 +66,23 @@ export const InstrumentOrder = z.strictObject({ instrument: Name });
 export const FilterQuestion = z.strictObject({ expressions: z.array(z.string().max(4000)).max(200) });
 /** Objections by expression; those that would be accepted are left out. */
 export const FilterAnswer = z.strictObject({ rejected: z.record(z.string(), z.string()) });
-export const AuditEntry = z.strictObject({
-  kind: z.string().max(60),
-  subject: z.string().max(120),
-  detail: z.record(z.string(), z.union([z.string().max(500), z.number(), z.boolean()])),
+/** How much lies on an instrument's volumes, and of these ones when the oldest file was born. */
+export const VolumeQuestion = z.strictObject({ instrument: Name, births: z.array(Name).max(16) });
+export const VolumeUse = z.strictObject({
+  id: Name,
+  usedBytes: z.int(),
+  /** Read by a program that runs as the instrument's own user; null where it was not asked or cannot be read. */
+  births: z
+    .strictObject({
+      oldest: z.iso.datetime().nullable(),
+      files: z.int(),
+      /** False: there were more files than are looked at. */
+      complete: z.boolean(),
+    })
+    .nullable(),
 });
-export type AuditEntry = z.infer<typeof AuditEntry>;
+export type VolumeUse = z.infer<typeof VolumeUse>;
+export const VolumeUses = z.strictObject({ volumes: z.array(VolumeUse) });
 
 /** Route → method, and on which sockets. Handlers are a mapped type over this table. */
 export const WARDEN_VERBS = {
@@ -74,6 +90,8 @@ export const WARDEN_VERBS = {
   /** NDJSON of WardenState: one at once, one at each change. */
   watch: { method: "GET", path: "/v1/watch", sockets: ["sensord", "root"] },
   counters: { method: "GET", path: "/v1/counters", sockets: ["sensord", "root"] },
+  /** Counts and last refusals of the ports on segments. */
+  network: { method: "GET", path: "/v1/network", sockets: ["sensord", "root"] },
   /** Applies the site that root staged. */
   apply: { method: "POST", path: "/v1/apply", sockets: ["sensord", "root"] },
   start: { method: "POST", path: "/v1/start", sockets: ["sensord", "root"] },
@@ -81,11 +99,27 @@ export const WARDEN_VERBS = {
   restart: { method: "POST", path: "/v1/restart", sockets: ["sensord", "root"] },
   /** What the capture filter compiler has against these expressions. */
   filters: { method: "POST", path: "/v1/filters", sockets: ["sensord", "root"] },
+  /** Volumes that are not mounted are left out. */
+  volumeUse: { method: "POST", path: "/v1/volumes/use", sockets: ["sensord", "root"] },
   audit: { method: "POST", path: "/v1/audit", sockets: ["sensord", "root"] },
+  /** A page of the audit log. */
+  auditRead: { method: "POST", path: "/v1/audit/read", sockets: ["sensord", "root"] },
+  /** Makes the canary of an instrument, see canary-api.ts; `canaryAttack` answers when the adversary has ended. */
+  canaryCreate: { method: "POST", path: "/v1/canary", sockets: ["root"] },
+  canaryAttack: { method: "POST", path: "/v1/canary/attack", sockets: ["root"] },
+  canaryRemove: { method: "POST", path: "/v1/canary/remove", sockets: ["root"] },
+  /** Reads every instrument back now, without putting anything right. */
+  readBack: { method: "GET", path: "/v1/read-back", sockets: ["root"] },
   /** Stops every instrument and takes the datapath down; persistent data stays. */
   down: { method: "POST", path: "/v1/down", sockets: ["root"] },
   /** Removes everything that warden made, data included. */
   purge: { method: "POST", path: "/v1/purge", sockets: ["root"] },
+  vault: { method: "GET", path: "/v1/vault", sockets: ["root"] },
+  vaultUnlock: { method: "POST", path: "/v1/vault/unlock", sockets: ["root"] },
+  vaultRekey: { method: "POST", path: "/v1/vault/rekey", sockets: ["root"] },
+  vaultGrow: { method: "POST", path: "/v1/vault/grow", sockets: ["root"] },
+  /** Destroys the keys, then the data, of one instrument. */
+  vaultDestroy: { method: "POST", path: "/v1/vault/destroy", sockets: ["root"] },
 } as const;
 export type WardenVerb = keyof typeof WARDEN_VERBS;
 export const CountersReply = z.strictObject({ taps: z.array(TapCounters) });

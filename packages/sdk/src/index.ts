@@ -3,6 +3,7 @@ export * from "./bus.ts";
 export * from "./child.ts";
 export * from "./config.ts";
 export * from "./consumer.ts";
+export { type EgressRequest, requestThroughEgress } from "./egress.ts";
 export * from "./environment.ts";
 export * from "./error.ts";
 export * from "./health.ts";

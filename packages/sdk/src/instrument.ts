@@ -36,8 +36,8 @@ export interface InstrumentContext {
   consume<Data>(options: Omit<ConsumeOptions<Data>, "onProblem">): void;
   /** Serves HTTP where the site grants a UI. */
   serveUi(handler: UiHandler): void;
-  /** Has a store purged by the period that comes with the configuration. */
-  retain(store: RetentionStore): Retention;
+  /** Has a store forget when the platform says so, and its oldest record reported. */
+  retain(store: RetentionStore): void;
 }
 
 /** What runs after `start`. */
@@ -56,11 +56,15 @@ export interface InstrumentDefinition<Config> {
 export interface InstrumentHandle {
   /** Ends it in an orderly way; resolves when everything was flushed, or could not be. */
   stop(): Promise<void>;
+  /** Says over the bus what nobody caught, and lets go of the bus; the process is to end then. */
+  fail(error: unknown): Promise<void>;
   /** Resolves when it ended by itself or by the platform's command. */
   readonly ended: Promise<void>;
 }
 
 const FLUSH_TIMEOUT_MS = 5_000;
+const LAST_WORDS_MS = 2_000;
+const MAX_LAST_WORDS = 4_000;
 
 /** Runs a definition as this process. */
 export function runInstrument<Config>(definition: InstrumentDefinition<Config>): void {
@@ -69,6 +73,8 @@ export function runInstrument<Config>(definition: InstrumentDefinition<Config>):
       const stop = (): void => void handle.stop();
       process.once("SIGTERM", stop);
       process.once("SIGINT", stop);
+      // An unhandled rejection comes here too.
+      process.once("uncaughtException", (error) => void endByError(handle, error));
       void handle.ended.then(() => process.exit(0));
     },
     (error: unknown) => {
@@ -77,6 +83,16 @@ export function runInstrument<Config>(definition: InstrumentDefinition<Config>):
       process.exit(1);
     },
   );
+}
+
+/** A second error, or a bus that hangs, does not keep the process alive. */
+async function endByError(handle: InstrumentHandle, error: unknown): Promise<void> {
+  setTimeout(() => process.exit(1), LAST_WORDS_MS);
+  try {
+    await handle.fail(error);
+  } finally {
+    process.exit(1);
+  }
 }
 
 /** Starts a definition; resolves when `start` has returned. @throws what `start` throws. */
@@ -92,9 +108,7 @@ export async function startInstrument<Config>(
   const desk = new ConfigDesk(
     definition.config,
     async (config, command) => {
-      const outcome = await (await started.promise).apply?.(config, command);
-      if (outcome?.outcome !== "refused") frame.setRetention(command.retentionMs);
-      return outcome;
+      return (await started.promise).apply?.(config, command);
     },
     (answer) => {
       frame.log.info(`configuration ${answer.version}: ${answer.outcome}`);
@@ -115,7 +129,7 @@ export async function startInstrument<Config>(
   };
   bus.handle("config", (payload) => desk.take(payload));
   bus.handle("health", async () => frame.health.report());
-  bus.handle("retention", () => frame.runRetention());
+  bus.handle("retention", (payload) => frame.retention.take(payload));
   bus.handle("stop", async () => void setImmediate(() => void stop())); // the answer goes out first
   bus.open();
   try {
@@ -127,23 +141,30 @@ export async function startInstrument<Config>(
     await frame.close(undefined);
     throw error;
   }
-  return { stop, ended: ended.promise };
+  const fail = async (error: unknown): Promise<void> => {
+    frame.log.close();
+    // Not through the log's queue: what waits there may be more than is sent at once.
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const message = `it ends by an error: ${text}`.slice(0, MAX_LAST_WORDS);
+    if (bus.welcome !== null) bus.report("log", { time: new Date().toISOString(), level: "error", message });
+    await bus.close();
+  };
+  return { stop, fail, ended: ended.promise };
 }
 
 /** Everything that an instrument has beside its own code. */
 class Frame {
   readonly log: BusLog;
   readonly health: Health;
+  readonly retention: Retention;
   configVersion: () => string | null = () => null;
   readonly #environment: Environment;
   readonly #bus: Bus;
   readonly #publisher: Publisher;
   readonly #consumers: EventConsumer[] = [];
-  readonly #retentions: Retention[] = [];
   readonly #owned = new AsyncDisposableStack();
   readonly #abort = new AbortController();
   readonly #refusedTypes = new Set<string>();
-  #retentionMs: number | null = null;
 
   constructor(environment: Environment, bus: Bus) {
     this.#environment = environment;
@@ -157,6 +178,10 @@ class Frame {
       events: () => this.#publisher.counts(),
       configVersion: () => this.configVersion(),
       send: (report) => bus.welcome !== null && bus.report("health", report),
+    });
+    this.retention = new Retention({
+      report: (oldestRecord) => this.health.set({ oldestRecord }),
+      onProblem: (text) => this.log.warn(text),
     });
     bus.listen({
       welcome: (welcome) => this.#welcomed(welcome),
@@ -192,26 +217,15 @@ class Frame {
         const socketPath = this.#environment.uiSocket;
         this.#owned.use(serveUi({ socketPath, handler, onProblem: (text) => this.log.warn(text) }));
       },
-      retain: (store) => this.#retain(store),
+      retain: (store) => this.retention.add(store),
     };
-  }
-
-  /** A long purge does not hold up the answer to a configuration. */
-  setRetention(periodMs: number | null): void {
-    this.#retentionMs = periodMs;
-    for (const retention of this.#retentions) void retention.setPeriod(periodMs);
-  }
-
-  async runRetention(): Promise<unknown> {
-    for (const retention of this.#retentions) await retention.run();
-    return { oldestRecord: this.health.report().oldestRecord };
   }
 
   async close(stopInstrument: (() => Promise<void> | void) | undefined): Promise<void> {
     this.#abort.abort();
     // What feeds the instrument ends before the instrument's own things do.
     for (const consumer of this.#consumers) await consumer.close();
-    for (const retention of this.#retentions) await retention.close();
+    await this.retention.close();
     await this.#owned.disposeAsync();
     try {
       await stopInstrument?.();
@@ -222,17 +236,6 @@ class Frame {
     this.health.close();
     this.log.close();
     await this.#bus.close();
-  }
-
-  #retain(store: RetentionStore): Retention {
-    const retention = new Retention({
-      ...store,
-      report: (oldestRecord) => this.health.set({ oldestRecord }),
-      onProblem: (text) => this.log.warn(text),
-    });
-    this.#retentions.push(retention);
-    void retention.setPeriod(this.#retentionMs);
-    return retention;
   }
 
   #welcomed(welcome: Welcome): void {

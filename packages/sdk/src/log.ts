@@ -33,15 +33,14 @@ const MAX_MESSAGE = 4_000;
 export class BusLog implements Log {
   readonly #sink: LogSink;
   readonly #limits: LogLimits;
-  readonly #timer: NodeJS.Timeout;
+  /** Runs while something waits: an instrument with nothing to say is not woken. */
+  #timer: NodeJS.Timeout | null = null;
   #waiting: LogLine[] = [];
   #dropped = 0;
 
   constructor(sink: LogSink, limits: LogLimits = LIMITS) {
     this.#sink = sink;
     this.#limits = limits;
-    this.#timer = setInterval(() => this.send(), limits.intervalMs);
-    this.#timer.unref();
   }
 
   debug(message: string): void {
@@ -64,6 +63,7 @@ export class BusLog implements Log {
     }
     const time = new Date().toISOString();
     this.#waiting.push({ time, level, message: message.slice(0, MAX_MESSAGE) });
+    this.#timer ??= setInterval(() => this.send(), this.#limits.intervalMs).unref();
   }
 
   /** Sends what the interval allows, oldest first. */
@@ -79,10 +79,16 @@ export class BusLog implements Log {
       sent += 1;
     }
     if (sent > 0) this.#waiting = this.#waiting.slice(sent);
+    if (this.#waiting.length === 0) this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
   }
 
   close(): void {
-    clearInterval(this.#timer);
     this.send();
+    this.#rest();
   }
 }

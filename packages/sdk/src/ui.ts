@@ -9,7 +9,7 @@
  * raised, since the defaults halve the throughput. It does not authenticate: who may ask was
  * decided on the platform's side before a byte came here.
  */
-import { createServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { createConnection, type Socket } from "node:net";
 import { SdkError, errorText } from "./error.ts";
 import { jitteredDelayMs } from "./jitter.ts";
@@ -31,7 +31,8 @@ const MAX_STREAMS = 100;
 
 /** Serves until disposed of. It returns at once; the first connection may come later. */
 export function serveUi(options: UiOptions): AsyncDisposable & { readonly connected: boolean } {
-  const server = createServer(
+  // Not by an import: most instruments have no UI, and HTTP/2 alone is 2 MB of memory.
+  const server = process.getBuiltinModule("node:http2").createServer(
     {
       settings: {
         initialWindowSize: WINDOW_BYTES,

@@ -91,7 +91,8 @@ export class AuditQueue implements AsyncDisposable {
   }
 }
 
+/** "Too many" (429) is no refusal of this entry: it waits, and what would be recorded is refused in time. */
 function isRefused(error: unknown): boolean {
   const status = isSensordError(error) ? error.fields["status"] : null;
-  return typeof status === "number" && status >= 400 && status < 500;
+  return typeof status === "number" && status >= 400 && status < 500 && status !== 429;
 }

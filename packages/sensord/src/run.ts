@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { DEFAULT_INSTALLATION, InstallationName, installationLayout } from "@bulkhead/schema";
 import { SensordError } from "./error.ts";
 import { describeError, type Log } from "./log.ts";
+import { untilVaultOpen } from "./locked-sensord.ts";
 import { startSensord } from "./sensord.ts";
 import { readSettings } from "./settings-file.ts";
 
@@ -36,6 +37,8 @@ export async function run({ args, uid, log, ended }: ProcessPort): Promise<numbe
         `sensord runs as uid ${settings.uid} (user ${layout.slug}) alone, not as uid ${uid}`,
       );
     }
+    await untilVaultOpen({ layout, log }, ended);
+    if (ended.aborted) return 0;
     await using stack = new AsyncDisposableStack();
     stack.use(await startSensord({ layout, settings, log }));
     await untilAborted(ended);

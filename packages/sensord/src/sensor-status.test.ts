@@ -68,10 +68,17 @@ const WARDEN: WardenState = {
     volumes: [],
     instruments: [container("capture"), container("ids")],
     inboxes: [],
+    segments: [],
+    ports: [],
+    nics: [],
+    egress: null,
+    vlanDevices: false,
   },
   crashes: [],
   problems: [],
   lastSteps: [],
+  vault: { state: "unlocked", method: "file", problem: null },
+  erasures: [],
   pending: [],
 };
 const REPORT: HealthReport = {

@@ -45,7 +45,7 @@ export interface StatusInput {
 export function sensorStatus(input: StatusInput): SensorStatus {
   const { view, warden, processes } = input;
   const instruments = view === null ? [] : view.checked.instruments.map((i) => statusOf(i, view, input));
-  const problems = [...(warden?.problems ?? []), ...input.problems];
+  const problems = [...vaultProblems(warden), ...(warden?.problems ?? []), ...input.problems];
   return {
     sensor: view?.sensor ?? null,
     siteVersion: view?.version ?? warden?.site?.version ?? null,
@@ -60,6 +60,18 @@ export function sensorStatus(input: StatusInput): SensorStatus {
     pending: [...(warden?.pending ?? []), ...waiting(input)],
     processes: [...processes],
   };
+}
+
+/** What is wrong with the vault, and what would help. */
+function vaultProblems(warden: WardenState | null): SensorStatus["problems"] {
+  if (warden === null || warden.vault.state === "unlocked") return [];
+  const { state, problem } = warden.vault;
+  if (state === "absent") {
+    const message = "this sensor has no vault; `sudo bulkhead setup` makes one";
+    return [{ target: "vault", code: "vault-absent", message }];
+  }
+  const why = problem?.message ?? "it is being opened";
+  return [{ target: "vault", code: "vault-locked", message: `${why}; sudo bulkhead vault unlock` }];
 }
 
 function statusOf(instrument: ResolvedInstrument, view: SiteView, input: StatusInput): InstrumentStatus {

@@ -4,7 +4,12 @@
  * Invariants: it starts and stays whether warden and the broker are there or not; what it takes
  * it gives back in reverse order. It decides nothing by itself: the parts do.
  */
-import type { InstallationLayout, SensorStatus, Settings } from "@bulkhead/schema";
+import {
+  type InstallationLayout,
+  NOTHING_OBSERVED,
+  type SensorStatus,
+  type Settings,
+} from "@bulkhead/schema";
 import { join } from "node:path";
 import { localRoot } from "./api/authorize.ts";
 import { makeHandlers } from "./api/handlers.ts";
@@ -14,10 +19,13 @@ import { AuditQueue } from "./audit-queue.ts";
 import { Bus } from "./bus/bus.ts";
 import { ConfigDelivery } from "./config-delivery.ts";
 import { SensordError } from "./error.ts";
+import { startEgressRecords } from "./egress-records.ts";
 import { describeError, type Log } from "./log.ts";
 import { HealthBook } from "./health.ts";
 import { openLedger } from "./ledger.ts";
 import { startLedgerLoop } from "./ledger-loop.ts";
+import { hostClock, type ReadClock } from "./retention/host-clock.ts";
+import { openRetention } from "./retention/retention-keeper.ts";
 import { openUi } from "./open-ui.ts";
 import { planShownSite } from "./plan-site.ts";
 import { sensorStatus } from "./sensor-status.ts";
@@ -35,9 +43,12 @@ export interface SensordOptions {
   readonly natsServer?: string;
   /** How often the ledger is read and emitted, where not as usual. */
   readonly ledgerPace?: { readonly sampleEveryMs: number; readonly emitEveryMs: number };
+  /** The host's clocks, where a test has others; and how often retention looks for what is due. */
+  readonly clock?: ReadClock;
+  readonly retentionPace?: { readonly tickMs: number; readonly answerMs: number };
 }
 
-/** Throws `ledger-unreadable`, `bus-config-rejected`, `api-socket-in-use`, `api-not-listening`. */
+/** Throws `ledger-unreadable`, `retention-unreadable`, `bus-config-rejected`, `api-socket-in-use`, `api-not-listening`. */
 export async function startSensord(options: SensordOptions): Promise<AsyncDisposable> {
   const { layout, log } = options;
   await using stack = new AsyncDisposableStack();
@@ -71,6 +82,32 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       },
     }),
   );
+  const retention = stack.use(
+    await openRetention({
+      file: join(layout.sensordDir, "retention.json"),
+      clock: options.clock ?? (await hostClock()),
+      ports: {
+        isRunning: (instrument) => pidsOf(watch).has(instrument),
+        ask: (...args) => bus.sendRetention(...args),
+        store: () => reached(bus).store(),
+        measureVolumes: (...args) => warden.volumeUse(...args),
+        forgetRefusals: (...args) => bus.forgetRefusals(...args),
+        erasures: () => watch.latest?.erasures ?? [],
+        audit: (...args) => audit.append(...args),
+      },
+      emit: (type, data) => bus.emit(type, data),
+      log,
+      ...options.retentionPace,
+    }),
+  );
+  stack.use(
+    startEgressRecords({
+      recordDir: layout.recordDir,
+      emit: (...args) => bus.emit(...args),
+      audit,
+      log,
+    }),
+  );
   const gate = stack.use(new UiGate({ socketsDir: layout.socketsDir, log }));
   const watch = stack.use(startWardenWatch(warden, log));
   const keeper = stack.use(
@@ -81,6 +118,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
         { name: "config", follow: async (view) => configs.want(view.configs) },
         { name: "ui", follow: (view) => gate.grant(new Set(view.uiRoles.keys())) },
         { name: "bus", follow: async (view) => grantBus(bus, view, log) },
+        { name: "retention", follow: async (view) => retention.follow(view) },
       ],
     }),
   );
@@ -97,6 +135,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
     health.retain(new Set(keeper.view?.checked.instruments.map(({ name }) => name)));
   });
   keeper.start();
+  retention.start();
   stack.use(
     startLedgerLoop({
       ledger,
@@ -118,7 +157,12 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       },
       ledger: ledger.rows,
       processes: processesOf(watch, bus),
-      problems: [...keeper.problems, ...busProblems(bus), ...ledgerProblems(ledger.trouble)],
+      problems: [
+        ...keeper.problems,
+        ...busProblems(bus),
+        ...ledgerProblems(ledger.trouble),
+        ...retention.problems,
+      ],
     });
   const server = await makeApiServer({
     log,
@@ -129,8 +173,10 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       audit,
       keeper,
       configs,
+      retention,
       status,
       view: () => keeper.view,
+      observed: () => watch.latest?.observed ?? NOTHING_OBSERVED,
       stopped: () => watch.latest?.stopped ?? [],
       plan: (request) => planShownSite(request, { ...layout, warden, state: watch.latest }),
       events: (query, signal) => reached(bus).events(query, signal),

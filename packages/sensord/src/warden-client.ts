@@ -9,10 +9,16 @@ import { request, type IncomingMessage } from "node:http";
 import {
   ApplyOutcome,
   type AuditEntry,
+  AuditPage,
+  type AuditReading,
   CountersReply,
   FilterAnswer,
   type Name,
+  NetworkReply,
+  type PortReport,
   type TapCounters,
+  type VolumeUse,
+  VolumeUses,
   WARDEN_VERBS,
   WardenState,
   type WardenVerb,
@@ -36,12 +42,17 @@ export type InstrumentVerb = "start" | "stop" | "restart";
 
 export interface WardenClient {
   counters(signal?: AbortSignal): Promise<readonly TapCounters[]>;
+  /** Counts and last refusals of the ports on segments. */
+  network(signal?: AbortSignal): Promise<readonly PortReport[]>;
   /** Applies the site that root staged. A refusal is an outcome, not an exception. */
   apply(signal?: AbortSignal): Promise<ApplyOutcome>;
   /** What the capture filter compiler has against these expressions; empty where nothing. */
   rejectedFilters(expressions: readonly string[]): Promise<Readonly<Record<string, string>>>;
   order(verb: InstrumentVerb, instrument: Name): Promise<void>;
   audit(entry: AuditEntry): Promise<void>;
+  readAudit(reading: AuditReading): Promise<AuditPage>;
+  /** As the verb `volumeUse`. */
+  volumeUse(instrument: Name, births: readonly string[], signal?: AbortSignal): Promise<readonly VolumeUse[]>;
   /** One state at once, then one at each change; ends when warden closes the stream. */
   watch(signal: AbortSignal): AsyncGenerator<WardenState, void, undefined>;
 }
@@ -66,6 +77,7 @@ export function makeWardenClient(socketPath: string): WardenClient {
   };
   return {
     counters: async (signal) => required(await call("counters", CountersReply, null, signal)).taps,
+    network: async (signal) => required(await call("network", NetworkReply, null, signal)).ports,
     apply: async (signal) => required(await call("apply", ApplyOutcome, null, signal)),
     rejectedFilters: async (expressions) => {
       if (expressions.length === 0) return {};
@@ -77,6 +89,9 @@ export function makeWardenClient(socketPath: string): WardenClient {
     audit: async (entry) => {
       await call("audit", null, entry);
     },
+    readAudit: async (reading) => required(await call("auditRead", AuditPage, reading)),
+    volumeUse: async (instrument, births, signal) =>
+      required(await call("volumeUse", VolumeUses, { instrument, births }, signal)).volumes,
     watch: (signal) => watch(socketPath, signal),
   };
 }

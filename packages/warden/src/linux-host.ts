@@ -9,28 +9,39 @@ import type { Commands } from "./commands.ts";
 import { kernelDatapath, type Known } from "./datapath/datapath.ts";
 import { observeForeignSpans } from "./datapath/foreign-spans.ts";
 import { KernelHints } from "./datapath/kernel-hints.ts";
+import { egress } from "./egress/egress.ts";
 import { observeHostFacts } from "./engine/host-facts.ts";
 import { idmapClaims } from "./engine/idmap-claims.ts";
 import { images } from "./engine/images.ts";
-import { instances } from "./engine/instances.ts";
+import { instances, type InstancesParts } from "./engine/instances.ts";
 import { hostKernelView } from "./engine/kernel-view.ts";
 import type { RuntimeClient } from "./engine/runtime-client.ts";
 import { removeRuntimeHome } from "./engine/runtime-home.ts";
 import { WardenError } from "./error.ts";
+import { kernelNetwork } from "./network/network.ts";
 import type { Host } from "./hold/ports.ts";
 import { inboxes } from "./inbox/inbox.ts";
-import { imageVolumes } from "./volumes/image-volumes.ts";
+import { canaries } from "./verify/canaries.ts";
+import { canaryStand } from "./verify/canary-stand.ts";
+import { type Proving, withoutCanary } from "./verify/proving.ts";
+import type { VolumeStore } from "./volumes/volume-store.ts";
 
 export interface LinuxHostParts {
   readonly client: RuntimeClient;
   readonly layout: InstallationLayout;
   readonly settings: Settings;
   readonly commands: Commands;
+  readonly volumes: VolumeStore;
 }
 
-export async function linuxHost({ client, layout, settings, commands }: LinuxHostParts): Promise<Host> {
+export async function linuxHost({
+  client,
+  layout,
+  settings,
+  commands,
+  volumes,
+}: LinuxHostParts): Promise<Host & { readonly proving: Proving }> {
   const datapath = kernelDatapath({ commands, slug: layout.slug });
-  const volumes = imageVolumes(layout, commands);
   const inbox = inboxes(layout);
   const catalogueImages = images(client, layout);
   const idmaps = idmapClaims({
@@ -38,7 +49,7 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
     claimsDir: HOST_LAYOUT.idmapDir,
     recordsDir: join(layout.wardenDir, "idmap"),
   });
-  const containers = instances({
+  const containerParts: InstancesParts = {
     client,
     layout,
     settings,
@@ -48,12 +59,25 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
     inboxes: inbox,
     kernel: hostKernelView(),
     commands,
-  });
+  };
+  const containers = instances(containerParts);
+  const proving: Proving = {
+    canaries: canaries(containerParts, canaryStand(commands, layout.slug, datapath)),
+    readBack: () => containers.observe(),
+  };
 
   const listeners = new Set<() => void>();
-  const hints = new KernelHints(layout.slug, () => {
+  const hint = (): void => {
     for (const listener of listeners) listener();
+  };
+  const hints = new KernelHints(layout.slug, hint);
+  const network = await kernelNetwork({
+    commands,
+    slug: layout.slug,
+    libDir: layout.libDir,
+    onHint: hint,
   });
+  const outlet = await egress({ commands, layout, onHint: hint });
 
   const running = async (): Promise<ReadonlyMap<string, number>> =>
     new Map((await containers.observe()).flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]])));
@@ -64,6 +88,7 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
   };
 
   return {
+    proving,
     executors: {
       "image.import": (step) => catalogueImages.importImage(step.package, step.digest),
       "image.remove": (step) => catalogueImages.removeImage(step.digest),
@@ -74,6 +99,7 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       "volume.create": ({ instrument, id, volume: kind, sizeBytes }) =>
         volumes.create({ instrument, id, kind, sizeBytes }),
       "volume.grow": (step) => volumes.grow(step, step.sizeBytes),
+      "volume.detach": (step) => volumes.detach(step),
       "volume.remove": (step) => volumes.remove(step),
       "inbox.put": (step, { siteDir }) => inbox.put({ ...step, siteDir }),
       "instrument.create": (step) => containers.create(step.spec, step.specDigest),
@@ -92,21 +118,34 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
       "wire.disconnect": (step) => datapath.disconnectWire(step),
       "mirror.set": (step) => datapath.setMirror(step),
       "mirror.remove": (step) => datapath.removeMirror(step),
+      "segment.create": (step) => network.createSegment(step),
+      "segment.remove": (step) => network.removeSegment(step.segment),
+      "port.connect": (step) => network.connectPort(step),
+      "port.disconnect": (step) => network.disconnectPort(step.instrument),
+      "nic.give": (step) => network.giveNic(step),
+      "nic.return": (step) => network.returnNic(step.instrument),
+      "egress.open": (step) => outlet.open(step),
+      "egress.permit": (step) => outlet.permit(step),
+      "egress.close": () => outlet.close(),
     },
 
-    async observe({ taps, spans }) {
+    async observe({ taps, spans, segments, ports, nics, egress: wantedEgress }) {
       const found = await containers.observe();
       const known: Known = {
         taps,
         pids: new Map(found.flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]]))),
       };
       const kernel = await datapath.observe(known);
+      const networks = await network.observe({ ports, nics });
       hints.follow(
         kernel.engines,
-        spans.map((span) => span.device),
+        [...spans, ...segments, ...nics, ...(wantedEgress === null ? [] : [wantedEgress])].map(
+          ({ device }) => device,
+        ),
+        network.namespacesOf(networks),
       );
       const foreign = await observeForeignSpans(commands, layout.slug);
-      return {
+      return withoutCanary({
         devices: [...kernel.devices],
         claimedDevices: foreign.map(({ device, slug }) => ({ device, installation: installationOf(slug) })),
         images: [...(await catalogueImages.observeImages())],
@@ -116,16 +155,22 @@ export async function linuxHost({ client, layout, settings, commands }: LinuxHos
         volumes: [...(await volumes.observe())],
         instruments: [...found],
         inboxes: [...(await inbox.observe())],
-      };
+        ...networks,
+        egress: await outlet.observe(wantedEgress),
+      });
     },
 
     async counters(taps, pids) {
       return (await datapath.counters({ taps, pids })).taps;
     },
 
+    halt: (instrument) => containers.kill(instrument),
+
     onHint(listener) {
       listeners.add(listener);
     },
+
+    networkReport: (ports) => network.report(ports),
 
     async rejectFilter(expression) {
       const check = await datapath.checkFilter(expression);

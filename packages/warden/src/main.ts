@@ -9,16 +9,25 @@ import { mkdir, readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { DEFAULT_INSTALLATION, InstallationName, installationLayout, Settings } from "@bulkhead/schema";
 import { serveWarden } from "./api/server.ts";
-import { AuditLog } from "./audit-log.ts";
-import { hostCommands } from "./commands.ts";
+import { AuditLog } from "./audit/audit-log.ts";
+import { type Commands, hostCommands } from "./commands.ts";
+import { requireSubordinateIds } from "./engine/idmap-claims.ts";
 import { openRuntimeClient, type RuntimeClient } from "./engine/runtime-client.ts";
 import { ensureRuntimeHome } from "./engine/runtime-home.ts";
 import { WardenError } from "./error.ts";
 import { HoldState } from "./hold/hold-state.ts";
 import { Holder } from "./hold/holder.ts";
+import { packetAllowance } from "./limits/packet-sockets.ts";
+import { PacketWatch } from "./limits/packet-watch.ts";
 import { linuxHost } from "./linux-host.ts";
+import { openSensorKey } from "./sensor-key.ts";
 import { AcceptedPackages, readCatalogue } from "./site/catalogue-store.ts";
 import { SiteStore } from "./site/site-store.ts";
+import { platformVolume } from "./vault/platform-volume.ts";
+import { VaultKeeper } from "./vault/vault-keeper.ts";
+import { Vault } from "./vault/vault.ts";
+import { imageVolumes } from "./volumes/image-volumes.ts";
+import { volumeUses } from "./volumes/volume-uses.ts";
 
 const RETRY_MS = 1_000;
 
@@ -33,29 +42,74 @@ async function main(): Promise<void> {
   for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stopping.abort());
   const { signal } = stopping;
 
+  await requireSubordinateIds();
   await mkdir(layout.wardenDir, { recursive: true, mode: 0o700 });
   const client = await waitForRuntime(settings.runtime.socket, layout.slug, signal);
   if (client === null) return;
   await ensureRuntimeHome(client, layout);
-  const audit = new AuditLog(layout);
-  const host = await linuxHost({ client, layout, settings, commands: hostCommands() });
-  const holder = new Holder({
+  await using audit = new AuditLog({
+    dir: layout.auditDir,
+    key: await openSensorKey(layout),
+  });
+  const commands = hostCommands();
+  const vault = await Vault.open({ layout, commands });
+  const volumes = imageVolumes(layout, commands, vault.keys);
+  const keeper: VaultKeeper = new VaultKeeper({
+    vault,
+    platform: platformVolume({ volumes, commands, layout, settings }),
+    volumes,
+    commands,
+    layout,
+    audit: audit.writer("root"),
+    onOpen: () => audit.attach(),
+    onChange: () => holder.wake(),
+  });
+  await keeper.start();
+  const host = await linuxHost({ client, layout, settings, commands, volumes });
+  const holder: Holder = new Holder({
     host,
     sites: new SiteStore(layout),
     accepted: new AcceptedPackages(layout),
     state: await HoldState.open(layout),
-    audit: audit.writer("warden"),
+    audit: { ...audit.writer("warden"), problems: () => audit.problems() },
     readCatalogue: () => readCatalogue(layout),
+    vault: () => keeper.state,
     nowMs: () => Date.now(),
   });
-  const close = await serveWarden({ holder, host, audit }, layout, settings.gid);
+  audit.onChange(() => holder.hinted());
+  // A canary of an earlier life has no owner any more.
+  await host.proving.canaries.remove();
+  const close = await serveWarden(
+    { holder, vault: keeper, host, audit, proving: host.proving, volumes: volumeUses(volumes) },
+    layout,
+    settings.gid,
+  );
   holder.start(signal);
+  void watchPackets(holder, commands).run(signal);
   log("holding", { installation: layout.name });
   // An event is a hint to look: instruments that end are seen at once and not at the next tick.
   for await (const event of client.events(signal)) {
     if (event.kind !== "operation") holder.hinted();
   }
   await close();
+}
+
+/** Packet rings escape the memory limit, and no event tells of them. */
+function watchPackets(holder: Holder, commands: Commands): PacketWatch {
+  return new PacketWatch({
+    commands,
+    users: () =>
+      holder
+        .running()
+        .filter(({ spec }) => spec.capabilities.includes("NET_RAW"))
+        .map(({ spec, pid }) => ({ instrument: spec.name, pid, allowed: packetAllowance(spec) })),
+    onExcess: (instrument, finding) => holder.exceeded(instrument, finding),
+    onTrouble: (instrument, error) =>
+      log("packet sockets cannot be looked at", {
+        instrument,
+        message: error instanceof Error ? error.message : String(error),
+      }),
+  });
 }
 
 /** Null when told to stop first. */

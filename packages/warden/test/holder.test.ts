@@ -7,9 +7,16 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { type InstallationLayout, installationLayout, type Observed, type Step } from "@bulkhead/schema";
+import {
+  type InstallationLayout,
+  installationLayout,
+  type Observed,
+  type Step,
+  type VaultState,
+} from "@bulkhead/schema";
 import { achieve, catalogue, emptyHost, SITE } from "../../core/test/fixtures.ts";
 import { WardenError } from "../src/error.ts";
+import { executeStep } from "../src/hold/execute.ts";
 import { HoldState } from "../src/hold/hold-state.ts";
 import { Holder } from "../src/hold/holder.ts";
 import type { Executors, Host } from "../src/hold/ports.ts";
@@ -21,6 +28,7 @@ interface Bench {
   readonly layout: InstallationLayout;
   readonly memory: MemoryHost;
   readonly clock: { nowMs: number };
+  readonly vault: { state: VaultState };
 }
 
 class MemoryHost implements Host {
@@ -29,6 +37,8 @@ class MemoryHost implements Host {
   /** Steps that fail: `kind target`. */
   readonly broken = new Set<string>();
   endsAtOnce = "";
+  /** Its start works, and it does not run when it is looked at. */
+  endsSoon = "";
   readonly executors = new Proxy({} as Executors, {
     get: () => async (step: Step) => {
       if (this.broken.has(`${step.kind} ${step.target}`))
@@ -37,13 +47,31 @@ class MemoryHost implements Host {
         throw new WardenError("instrument-ended", "it ended at once");
       this.taken.push(`${step.kind} ${step.target}`);
       this.observed = achieve(this.observed, step);
+      if (step.kind === "instrument.start" && step.instrument === this.endsSoon) this.end(step.instrument);
     },
   });
 
+  /** Its container stops by itself. */
+  end(instrument: string): void {
+    const instruments = this.observed.instruments.map((each) =>
+      each.name === instrument ? { ...each, state: "stopped" as const, pid: null } : each,
+    );
+    this.observed = { ...this.observed, instruments };
+  }
+
   observe = async () => this.observed;
   counters = async () => [];
+  networkReport = async () => [];
   rejectFilter = async (expression: string) => (expression.includes("nonsense") ? "syntax error" : null);
   onHint = () => undefined;
+  halt = async (instrument: string) => {
+    this.taken.push(`halt ${instrument}`);
+    const ended = { state: "stopped", pid: null } as const;
+    const instruments = this.observed.instruments.map((i) =>
+      i.name === instrument ? { ...i, ...ended } : i,
+    );
+    this.observed = { ...this.observed, instruments };
+  };
   teardown = async () => undefined;
 }
 
@@ -60,17 +88,21 @@ async function bench(t: TestContext): Promise<Bench> {
   };
   const memory = new MemoryHost();
   const clock = { nowMs: 1_000_000 };
+  const vault: { state: VaultState } = {
+    state: { state: "unlocked", method: "file", problem: null },
+  };
   const holder = new Holder({
     host: memory,
     sites: new SiteStore(layout),
     accepted: new AcceptedPackages(layout),
     state: await HoldState.open(layout),
-    audit: { append: async () => undefined },
+    audit: { append: async () => undefined, problems: () => [] },
+    vault: () => vault.state,
     readCatalogue: async () => catalogue,
     nowMs: () => clock.nowMs,
   });
   t.after(() => holder.down());
-  return { holder, layout, memory, clock };
+  return { holder, layout, memory, clock, vault };
 }
 
 async function stage({ layout }: Bench, text: string): Promise<void> {
@@ -154,6 +186,35 @@ test("an instrument that ends at once does not stop an apply; it is started agai
   );
 });
 
+test("one that ends before it is looked at is started again with back-off as well", async (t) => {
+  const b = await bench(t);
+  b.memory.endsSoon = "ids";
+  await stage(b, SITE);
+  assert.equal((await b.holder.apply()).outcome, "applied");
+  const starts = () => b.memory.taken.filter((step) => step === "instrument.start ids").length;
+  await look(b);
+  const before = starts();
+  assert.ok((b.holder.state.crashes[0]?.count ?? 0) >= 1);
+  assert.match(b.holder.state.crashes[0]?.reason ?? "", /its container is stopped/);
+  for (let looks = 0; looks < 3; looks += 1) await look(b);
+  const after = starts();
+  assert.ok(after - before <= 1, `${after - before} starts at one moment of the clock`);
+});
+
+test("what fails, and what then fails when it is undone, are both said", async () => {
+  const first = new WardenError("instrument-ended", "it ended at once");
+  const step = { kind: "instrument.start", target: "ids", why: "it shall run", instrument: "ids" } as const;
+  const fail = async (): Promise<void> => {
+    await using undo = new AsyncDisposableStack();
+    undo.defer(() => Promise.reject(new Error("it cannot be killed")));
+    throw first;
+  };
+  const executors = { "instrument.start": fail } as unknown as Executors; // the one that is called
+  const failure = await executeStep(step, executors, { siteDir: "/nonexistent" });
+  assert.equal(failure?.code, "instrument-ended");
+  assert.equal(failure?.message, "it ended at once; and when it was undone: it cannot be killed");
+});
+
 test("what somebody else can write is not taken for root's", async (t) => {
   const b = await bench(t);
   await stage(b, SITE);
@@ -206,6 +267,20 @@ test("an instrument that keeps ending is started again, each time later", async 
   assert.equal(states(b.memory)["pdns"], "running");
 });
 
+test("an instrument that exceeds what it was given is stopped at once, said, and started later each time", async (t) => {
+  const b = await bench(t);
+  await stage(b, SITE);
+  await b.holder.apply();
+  await b.holder.exceeded("ids", "900 packet sockets, of 32");
+  assert.ok(b.memory.taken.includes("halt ids"));
+  assert.equal(states(b.memory)["ids"], "running", "the first time it is started again at once");
+  const [first] = b.holder.state.crashes;
+  assert.deepEqual([first?.count, first?.reason], [1, "it was stopped: 900 packet sockets, of 32"]);
+  await b.holder.exceeded("ids", "900 packet sockets, of 32");
+  assert.equal(states(b.memory)["ids"], "stopped", "the second time it waits");
+  assert.equal(b.holder.state.crashes[0]?.count, 2, "its end is counted once");
+});
+
 test("an instrument that was stopped by hand stays so, also for the next warden", async (t) => {
   const b = await bench(t);
   await stage(b, SITE);
@@ -244,4 +319,43 @@ test("down stops everything and gives the span back; data stays", async (t) => {
   assert.deepEqual(states(b.memory), { capture: "stopped", ids: "stopped", pdns: "stopped" });
   assert.deepEqual(b.memory.observed.devices, ["eth1"]);
   assert.equal(b.memory.observed.volumes.length, 2);
+});
+
+test("a locked vault is said for each instrument that waits, and opening it starts them", async (t) => {
+  const b = await bench(t);
+  await stage(b, SITE);
+  await b.holder.apply();
+  const problem = { code: "vault-passphrase-missing", message: "the vault waits for its passphrase" };
+  b.vault.state = { state: "locked", method: "passphrase", problem };
+  b.memory.observed = {
+    ...emptyHost(),
+    volumes: b.memory.observed.volumes.map((v) => ({ ...v, mounted: false })),
+  };
+  await look(b);
+  assert.deepEqual(states(b.memory), { capture: "running" });
+  assert.deepEqual(b.holder.state.vault, b.vault.state);
+  const waiting = b.holder.state.problems.filter(({ code }) => code === "volume-locked");
+  assert.deepEqual(waiting.map(({ target }) => target).toSorted(), ["ids", "pdns"]);
+  assert.match(waiting[0]?.message ?? "", /waits for its passphrase/);
+  b.vault.state = { state: "unlocked", method: "passphrase", problem: null };
+  await look(b);
+  assert.deepEqual(states(b.memory), { capture: "running", ids: "running", pdns: "running" });
+});
+
+test("what is destroyed goes with its container, is remembered, and is made anew by the site", async (t) => {
+  const b = await bench(t);
+  await stage(b, SITE);
+  await b.holder.apply();
+  b.memory.taken.length = 0;
+  await b.holder.destroy("pdns");
+  const [first, second] = b.memory.taken;
+  assert.deepEqual([first, second], ["instrument.remove pdns", "volume.remove pdns/db"]);
+  assert.equal(states(b.memory)["pdns"], "running");
+  const [erasure] = b.holder.state.erasures;
+  assert.equal(erasure?.instrument, "pdns");
+  const again = await HoldState.open(b.layout);
+  assert.deepEqual(again.erasures, b.holder.state.erasures);
+  await b.holder.destroy("pdns");
+  assert.notEqual(b.holder.state.erasures[0]?.id, erasure?.id);
+  await assert.rejects(b.holder.destroy("nobody"), { code: "unknown-instrument" });
 });

@@ -7,6 +7,7 @@ import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { isWardenError } from "../../../packages/warden/src/error.ts";
+import { runtimeCommand } from "../../runtime.ts";
 import { engineStand, type EngineStand, eventually } from "./engine-stand.ts";
 
 const INSTRUMENT = 1000;
@@ -125,16 +126,10 @@ suite("containment", () => {
     await stand.run(stand.spec("ring", { capabilities: ["NET_RAW"], network: { kind: "mirror" } }));
     await stand.instances.stop("ring");
     const denials = renderSyscallDenials(false);
-    const argv = [
-      "--project",
-      stand.layout.slug,
-      "config",
-      "set",
-      "ring",
-      `security.syscalls.deny=${denials}`,
-    ];
-    await stand.commands.run(["env", "HOME=/root", "lxc", ...argv]);
-    await stand.commands.run(["env", "HOME=/root", "lxc", "--project", stand.layout.slug, "start", "ring"]);
+    const inProject = (...args: readonly string[]) =>
+      stand.commands.run(runtimeCommand(["--project", stand.layout.slug, ...args]));
+    await inProject("config", "set", "ring", `security.syscalls.deny=${denials}`);
+    await inProject("start", "ring");
     const answers = await probe("ring", 0);
     const rings = [...answers].filter(([name]) => name.startsWith("ring-"));
     assert.equal(rings.length, 6);

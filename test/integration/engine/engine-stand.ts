@@ -29,8 +29,9 @@ import { ensureRuntimeHome, removeRuntimeHome } from "../../../packages/warden/s
 import { type Inboxes, inboxes } from "../../../packages/warden/src/inbox/inbox.ts";
 import { imageVolumes } from "../../../packages/warden/src/volumes/image-volumes.ts";
 import type { VolumeStore } from "../../../packages/warden/src/volumes/volume-store.ts";
+import { runtimeCommand, TEST_RUNTIME } from "../../runtime.ts";
+import { openVault } from "../vault/vault-stand.ts";
 
-export const RUNTIME_SOCKET = process.env["BULKHEAD_TEST_RUNTIME"] ?? "/var/lib/lxd/unix.socket";
 /** Owner of the sockets' directories; any unprivileged user of the host. */
 export const PLATFORM_ID = 65_533;
 const PACKAGE = "probe";
@@ -73,7 +74,7 @@ export interface ExecResult {
 export async function engineStand(name: string): Promise<EngineStand> {
   const layout = installationLayout(name);
   const commands = hostCommands();
-  const client = await openRuntimeClient(RUNTIME_SOCKET, layout.slug);
+  const client = await openRuntimeClient(TEST_RUNTIME.socket, layout.slug);
   await using stack = new AsyncDisposableStack();
   // What an earlier run of this test left when it was killed is in the way.
   await clear(client, layout, commands);
@@ -83,7 +84,8 @@ export async function engineStand(name: string): Promise<EngineStand> {
   await mkdir(layout.nodeDir, { recursive: true });
   await writeFile(join(layout.nodeDir, "here"), "node\n");
   await ensureRuntimeHome(client, layout);
-  const volumes = imageVolumes(layout, commands);
+  const vault = await openVault(layout.libDir);
+  const volumes = imageVolumes(layout, commands, vault.keys);
   const inbox = inboxes(layout);
   const idmaps = idmapClaims({
     installation: layout.name,
@@ -125,6 +127,7 @@ export async function engineStand(name: string): Promise<EngineStand> {
       processes: 32,
       volumes: [],
       ui: false,
+      egress: false,
       network: { kind: "none" },
       ...more,
     }),
@@ -136,7 +139,7 @@ export async function engineStand(name: string): Promise<EngineStand> {
       await containers.start(spec.name);
     },
     exec: (instrument, argv, uid = 0) =>
-      program("lxc", [
+      runtimeProgram([
         `--project=${layout.slug}`,
         "exec",
         instrument,
@@ -192,12 +195,13 @@ async function buildImage(layout: InstallationLayout): Promise<string> {
 }
 
 async function clear(client: RuntimeClient, layout: InstallationLayout, commands: Commands): Promise<void> {
-  const listed = await program("lxc", ["--project", layout.slug, "list", "-f", "csv", "-c", "n"]);
+  const listed = await runtimeProgram(["--project", layout.slug, "list", "-f", "csv", "-c", "n"]);
   for (const instrument of listed.stdout.split("\n").filter((line) => listed.exitCode === 0 && line !== "")) {
-    await program("lxc", ["--project", layout.slug, "delete", "-f", instrument]);
+    await runtimeProgram(["--project", layout.slug, "delete", "-f", instrument]);
   }
   await removeRuntimeHome(client, layout);
-  const volumes = imageVolumes(layout, commands);
+  const { keys } = await openVault(layout.libDir);
+  const volumes = imageVolumes(layout, commands, keys);
   for (const volume of await volumes.observe()) await volumes.remove(volume);
   if (await isMountPoint(layout.mountsDir)) await commands.run(["umount", layout.mountsDir]);
   for (const file of await readdir(HOST_LAYOUT.idmapDir).catch(() => [])) {
@@ -209,9 +213,10 @@ async function clear(client: RuntimeClient, layout: InstallationLayout, commands
   for (const dir of [etcDir, optDir, libDir, runDir, logDir]) await rm(dir, { recursive: true, force: true });
 }
 
-function program(file: string, argv: readonly string[]): Promise<ExecResult> {
+function runtimeProgram(args: readonly string[]): Promise<ExecResult> {
+  const [file, ...argv] = runtimeCommand(args);
   const { promise, resolve } = Promise.withResolvers<ExecResult>();
-  const child = execFile(file, [...argv], { timeout: 60_000 }, (error, stdout, stderr) => {
+  const child = execFile(file, argv, { timeout: 60_000 }, (error, stdout, stderr) => {
     const exitCode = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
     resolve({ exitCode, stdout, stderr });
   });

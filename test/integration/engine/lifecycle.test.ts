@@ -8,6 +8,7 @@ import { after, before, suite, test } from "node:test";
 import { parseMountinfo } from "../../../packages/warden/src/engine/mountinfo.ts";
 import type { RuntimeEvent } from "../../../packages/warden/src/engine/runtime-events.ts";
 import { isWardenError } from "../../../packages/warden/src/error.ts";
+import { runtimeCommand } from "../../runtime.ts";
 import { engineStand, type EngineStand, eventually, specDigest } from "./engine-stand.ts";
 
 const MIB = 2 ** 20;
@@ -24,17 +25,7 @@ suite("lifecycle", () => {
   const observe = async (name: string) =>
     (await stand.instances.observe()).find((each) => each.name === name);
   const config = (name: string, ...changes: readonly string[]) =>
-    stand.commands.run([
-      "env",
-      "HOME=/root",
-      "lxc",
-      "--project",
-      stand.layout.slug,
-      "config",
-      "set",
-      name,
-      ...changes,
-    ]);
+    stand.commands.run(runtimeCommand(["--project", stand.layout.slug, "config", "set", name, ...changes]));
 
   test("each step may be taken twice, and a removed instrument leaves its data", async () => {
     const volumes = [

@@ -13,7 +13,8 @@ import { openRuntimeClient } from "../../../packages/warden/src/engine/runtime-c
 import type { RuntimeEvent } from "../../../packages/warden/src/engine/runtime-events.ts";
 import { exchange } from "../../../packages/warden/src/engine/runtime-http.ts";
 import { isWardenError, type WardenErrorCode } from "../../../packages/warden/src/error.ts";
-import { eventually, RUNTIME_SOCKET } from "./engine-stand.ts";
+import { TEST_RUNTIME } from "../../runtime.ts";
+import { eventually } from "./engine-stand.ts";
 
 const withCode = (code: WardenErrorCode) => (error: unknown) => isWardenError(error, code);
 const server = { scope: "server" } as const;
@@ -50,8 +51,8 @@ async function relay(stack: AsyncDisposableStack, target: string | null) {
 
 suite("runtime client", () => {
   test("probes what the runtime is and can", async () => {
-    const client = await openRuntimeClient(RUNTIME_SOCKET, "default");
-    assert.ok(["lxd", "incus"].includes(client.dialect.kind));
+    const client = await openRuntimeClient(TEST_RUNTIME.socket, "default");
+    assert.equal(client.dialect.kind, TEST_RUNTIME.kind);
     assert.ok(client.extensions.has("id_map_base"));
   });
 
@@ -60,7 +61,7 @@ suite("runtime client", () => {
       openRuntimeClient("/nowhere/unix.socket", "default"),
       withCode("runtime-unreachable"),
     );
-    const client = await openRuntimeClient(RUNTIME_SOCKET, "default");
+    const client = await openRuntimeClient(TEST_RUNTIME.socket, "default");
     const path = "/1.0/instances/no-such-instance";
     await assert.rejects(client.get(path, z.unknown()), withCode("runtime-not-found"));
     assert.equal(await client.find(path, z.unknown()), null);
@@ -83,7 +84,7 @@ suite("runtime client", () => {
 
   test("a daemon that does not answer is a time-out, one that goes away is unreachable", async () => {
     await using stack = new AsyncDisposableStack();
-    const real = await relay(stack, RUNTIME_SOCKET);
+    const real = await relay(stack, TEST_RUNTIME.socket);
     const listener = await real.listen();
     const client = await openRuntimeClient(real.socketPath, "default");
     await real.cut(listener);
@@ -100,9 +101,9 @@ suite("runtime client", () => {
 
   test("events come back after the daemon was away, with a word to look again", async () => {
     await using stack = new AsyncDisposableStack();
-    const { socketPath, listen, cut } = await relay(stack, RUNTIME_SOCKET);
+    const { socketPath, listen, cut } = await relay(stack, TEST_RUNTIME.socket);
     const project = "t-client-events";
-    const client = await openRuntimeClient(RUNTIME_SOCKET, project);
+    const client = await openRuntimeClient(TEST_RUNTIME.socket, project);
     const clear = () => client.delete(`/1.0/projects/${project}`, server).catch(() => undefined);
     await clear();
     stack.defer(clear);

@@ -4,46 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { hostCommands } from "../../../packages/warden/src/commands.ts";
-import { isMountPoint } from "../../../packages/warden/src/engine/host-mounts.ts";
 import { isWardenError } from "../../../packages/warden/src/error.ts";
-import { imageVolumes } from "../../../packages/warden/src/volumes/image-volumes.ts";
 import { loopDevicesOf } from "../../../packages/warden/src/volumes/loop-devices.ts";
 import type { NewVolume, VolumeStore } from "../../../packages/warden/src/volumes/volume-store.ts";
+import { commands, MIB, OWNER, persistent, vaultStand } from "../vault/vault-stand.ts";
 import { engineStand, type EngineStand, eventually } from "./engine-stand.ts";
-
-const MIB = 2 ** 20;
-const OWNER = { uid: 1_999_001_000, gid: 1_999_001_000 } as const;
-const commands = hostCommands();
-
-/** A store on a small file system of its own, so that it can be filled. */
-async function smallStore(stack: AsyncDisposableStack, sizeBytes: number) {
-  const dir = await mkdtemp(join(tmpdir(), "bulkhead-volumes-"));
-  stack.defer(() => rm(dir, { recursive: true }));
-  await commands.run(["mount", "-t", "tmpfs", "-o", `size=${sizeBytes}`, "none", dir]);
-  stack.defer(async () => void (await commands.run(["umount", dir])));
-  const places = { volumesDir: join(dir, "volumes"), mountsDir: join(dir, "mnt") };
-  await mkdir(places.mountsDir);
-  stack.defer(async () => {
-    if (await isMountPoint(places.mountsDir)) await commands.run(["umount", places.mountsDir]);
-  });
-  const store = imageVolumes(places, commands);
-  stack.defer(async () => {
-    for (const volume of await store.observe()) await store.remove(volume);
-  });
-  return { store, places };
-}
-
-const persistent = (id: string, sizeBytes: number): NewVolume => ({
-  instrument: "ids",
-  id,
-  kind: "persistent",
-  sizeBytes,
-});
 
 async function freeBytes(store: VolumeStore, volume: NewVolume): Promise<number> {
   const { stdout } = await commands.run(["stat", "-f", "-c", "%a %S", store.dataDir(volume)]);
@@ -60,7 +28,7 @@ async function mayGrowMounted(): Promise<boolean> {
 suite("volumes on the host", () => {
   test("made, attached, detached and removed, each twice; data stays until it is removed", async () => {
     await using stack = new AsyncDisposableStack();
-    const { store, places } = await smallStore(stack, 64 * MIB);
+    const { store, places } = await vaultStand(stack, 64 * MIB);
     const volume = persistent("store", 16 * MIB);
     await store.create(volume);
     await store.create(volume);
@@ -87,7 +55,7 @@ suite("volumes on the host", () => {
 
   test("a full disk refuses the volume, and leaves what was there", async () => {
     await using stack = new AsyncDisposableStack();
-    const { store, places } = await smallStore(stack, 40 * MIB);
+    const { store, places } = await vaultStand(stack, 40 * MIB);
     await store.create(persistent("first", 16 * MIB));
     const refused = (promise: Promise<void>) =>
       assert.rejects(promise, (error) => isWardenError(error, "volume-no-space"));
@@ -101,7 +69,7 @@ suite("volumes on the host", () => {
 
   test("grows mounted and unmounted, and never shrinks", async () => {
     await using stack = new AsyncDisposableStack();
-    const { store } = await smallStore(stack, 128 * MIB);
+    const { store } = await vaultStand(stack, 128 * MIB);
     const volume = persistent("store", 16 * MIB);
     await store.create(volume);
     await store.attach(volume, OWNER);
@@ -123,7 +91,7 @@ suite("volumes on the host", () => {
 
   test("a transient volume is new at each attach, also after a crash, and gone after", async () => {
     await using stack = new AsyncDisposableStack();
-    const { store } = await smallStore(stack, 64 * MIB);
+    const { store } = await vaultStand(stack, 64 * MIB);
     const volume = { ...persistent("run", 16 * MIB), kind: "transient" } as const;
     await store.attach(volume, OWNER);
     await writeFile(join(store.dataDir(volume), "old"), "x");
@@ -139,7 +107,7 @@ suite("volumes on the host", () => {
 
   test("a namespace that copied the mounts does not stop a detach; a removal names it", async () => {
     await using stack = new AsyncDisposableStack();
-    const { store } = await smallStore(stack, 64 * MIB);
+    const { store } = await vaultStand(stack, 64 * MIB);
     const volume = persistent("store", 16 * MIB);
     await store.create(volume);
     await store.attach(volume, OWNER);
@@ -169,7 +137,7 @@ suite("volumes on the host", () => {
 
   test("a namespace that follows the host's mounts lets go with it", async () => {
     await using stack = new AsyncDisposableStack();
-    const { store } = await smallStore(stack, 64 * MIB);
+    const { store } = await vaultStand(stack, 64 * MIB);
     const volume = persistent("store", 16 * MIB);
     await store.create(volume);
     await store.attach(volume, OWNER);

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { HOST_LAYOUT } from "@bulkhead/schema";
@@ -64,6 +64,7 @@ if (!isPrivateHost()) {
       "programs",
       "images",
       "settings",
+      "vault",
     ];
     assert.deepEqual(done, steps);
     const line = (await runCommand("getent", ["passwd", layout.slug])).trim().split(":");
@@ -72,10 +73,20 @@ if (!isPrivateHost()) {
       "/nonexistent",
       "/usr/sbin/nologin",
     ]);
-    const broker = await stat(layout.brokerDir);
-    assert.deepEqual([broker.uid, broker.gid, broker.mode & 0o7777], [settings.uid, settings.gid, 0o700]);
+    // Until warden has opened the vault, the platform's state has no place to be written to.
+    const place = await stat(dirname(layout.platformDir));
+    assert.deepEqual([place.uid, place.gid, place.mode & 0o7777], [0, 0, 0o711]);
+    await assert.rejects(stat(layout.platformDir), { code: "ENOENT" });
+    assert.equal((await stat(layout.vaultKeyFile)).mode & 0o7777, 0o600);
     assert.equal((await stat(layout.runDir)).mode & 0o7777, 0o1770);
-    for (const program of ["warden.mjs", "sensord.mjs", "demo.mjs", "bin/nats-server", "node/bin/node"]) {
+    for (const program of [
+      "warden.mjs",
+      "vault.mjs",
+      "sensord.mjs",
+      "demo.mjs",
+      "bin/nats-server",
+      "node/bin/node",
+    ]) {
       const found = await stat(join(layout.optDir, program));
       assert.deepEqual([found.uid, found.mode & 0o022], [0, 0], program);
     }
@@ -89,6 +100,8 @@ if (!isPrivateHost()) {
     const tookMs = performance.now() - startedMs;
     assert.deepEqual(changes(former, await observeHost()), []);
     assert.ok(tookMs < 10_000, `${tookMs} ms`);
+    const runtime = settings?.runtime.kind === "lxd" ? "incus" : "lxd";
+    await assert.rejects(setup({ installation, sourceDir, runtime }, silent), { code: "host-runtime-other" });
   });
 
   test("a second installation gets another port and another user", { timeout: 60_000 }, async () => {

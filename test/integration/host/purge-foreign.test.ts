@@ -7,12 +7,13 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { parseInstallation, purge } from "../../../packages/host/src/index.ts";
 import { askCommand, runCommand } from "../../../packages/host/src/command.ts";
 import { askRuntime } from "../../../packages/host/src/runtime-socket.ts";
 import { observeRuntimes } from "../../../packages/host/src/runtime-daemon.ts";
+import { TEST_RUNTIME } from "../../runtime.ts";
 import { engineTag, renderSpanTag, renderWireTag } from "../../../packages/warden/src/datapath/naming.ts";
 
 const name = `f${randomBytes(3).toString("hex")}`;
@@ -36,7 +37,7 @@ test("purge takes what is ours and leaves what only looks like it", { timeout: 3
   await makeVolume(`${ours.volumesDir}/ids`, ours.mountsDir);
   await makeVolume(join(dir, "volumes"), join(dir, "mnt"));
   cleanup.defer(() => endVolume(dir));
-  const { lxd: socket } = (await observeRuntimes()).answering;
+  const socket = (await observeRuntimes()).answering[TEST_RUNTIME.kind];
   if (socket !== undefined) {
     await makeProject(socket, ours.slug, ours.poolDir);
     cleanup.defer(() => removeProject(socket, theirs.slug));
@@ -198,7 +199,7 @@ function isOurs(thing: string): boolean {
     `namespace ${slug}-net-web`,
     `/run/netns/${slug}-capture`,
     `/run/netns/${slug}-net-web`,
-    `/var/lib/lxd/storage-pools/${slug}`,
+    `${dirname(TEST_RUNTIME.socket)}/storage-pools/${slug}`,
     `table inet ${slug}`,
     `table netdev ${slug}`,
     `/1.0/projects/${slug}`,

@@ -1,11 +1,12 @@
 /** The container runtime's daemon where none answers: started as a service of ours, kept, and ended; a private host. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { HOST_LAYOUT } from "@bulkhead/schema";
 import { runCommand } from "../../../packages/host/src/command.ts";
-import { readRecords } from "../../../packages/host/src/host-records.ts";
+import { type HostRecords, readRecords } from "../../../packages/host/src/host-records.ts";
 import { endRuntimeDaemon, ensureRuntimeDaemon } from "../../../packages/host/src/runtime-daemon.ts";
 import { RUNTIME_SOCKETS } from "../../../packages/host/src/runtime-choice.ts";
 import { probeRuntime } from "../../../packages/host/src/runtime-socket.ts";
@@ -33,8 +34,17 @@ if (!isPrivateHost()) {
     assert.equal(await probeRuntime(socket), undefined);
     assert.equal(await ensureRuntimeDaemon({ kind: "lxd", socket }, "s6"), true);
     assert.equal((await probeRuntime(socket))?.server, "lxd");
-    assert.deepEqual((await readRecords()).runtimeDaemon, { kind: "lxd", by: "s6" });
+    assert.deepEqual((await readRecords()).runtimeDaemons, [{ kind: "lxd", by: "s6" }]);
     assert.equal(await ensureRuntimeDaemon({ kind: "lxd", socket }, "s6"), false);
+  });
+
+  test("a record of a version that knew of one daemon only is read", async () => {
+    const file = `${HOST_LAYOUT.hostDir}/records.json`;
+    const text = await readFile(file, "utf8");
+    const { runtimeDaemons, ...rest } = JSON.parse(text) as HostRecords;
+    await writeFile(file, JSON.stringify({ ...rest, runtimeDaemon: { kind: "lxd", by: "s6" } }));
+    assert.deepEqual((await readRecords()).runtimeDaemons, runtimeDaemons);
+    await writeFile(file, text);
   });
 
   test("kill -9: it comes back and answers", { timeout: 120_000 }, async () => {
@@ -57,7 +67,7 @@ if (!isPrivateHost()) {
       await delay(100);
     }
     assert.equal(await ensureRuntimeDaemon({ kind: "lxd", socket }, "s6"), false);
-    assert.equal((await readRecords()).runtimeDaemon, null);
+    assert.deepEqual((await readRecords()).runtimeDaemons, []);
     assert.deepEqual(await endRuntimeDaemon(), []);
     assert.equal((await probeRuntime(socket))?.server, "lxd");
   });

@@ -1,4 +1,4 @@
-/** A real Debian image: built twice, imported into the real LXD, and run as a container would be. */
+/** A real Debian image: built twice, imported into the real runtime, and run as a container would be. */
 import assert from "node:assert/strict";
 import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import {
   readImageRecord,
   runCommand,
 } from "@bulkhead/images";
+import { runtimeCommand } from "../../runtime.ts";
 import { scratch, writePackage } from "./fixture.ts";
 
 const NAME = `bh-images-${process.pid}`;
@@ -32,8 +33,13 @@ function build(cache: string, catalogue = "catalogue") {
   });
 }
 
-async function lxc(...args: readonly string[]): Promise<string> {
-  return (await runCommand("lxc", ["--project", NAME, ...args])).toString("utf8");
+async function client(...args: readonly string[]): Promise<Buffer> {
+  const [file, ...argv] = runtimeCommand(args);
+  return await runCommand(file, argv);
+}
+
+async function inProject(...args: readonly string[]): Promise<string> {
+  return (await client("--project", NAME, ...args)).toString("utf8");
 }
 
 test("two builds with nothing in common but the archive are the same bytes", async () => {
@@ -63,14 +69,14 @@ test("the bill of materials names what is inside, and nothing of the build host 
   assert.deepEqual([record?.node, record?.setpriv, record?.base], ["device", null, "debian"]);
 });
 
-test("LXD takes it under the digest that we gave it, and the agent runs without a privilege", async () => {
+test("the runtime takes it under the digest that we gave it, and the agent runs without a privilege", async () => {
   const folder = join(dir, "catalogue", "tiny");
   const digest = (await readImageRecord(folder))?.digest ?? "";
   const node = join(dir, "node");
   await ensureNodeDisk({ nodeDir: node, binary: findNodeBinary(import.meta.filename) });
   await using lxd = await ownProject();
-  await lxc("image", "import", join(folder, "metadata.tar"), join(folder, "rootfs.tar"));
-  assert.equal((await lxc("image", "list", "--format", "csv", "-c", "F")).trim(), digest);
+  await inProject("image", "import", join(folder, "metadata.tar"), join(folder, "rootfs.tar"));
+  assert.equal((await inProject("image", "list", "--format", "csv", "-c", "F")).trim(), digest);
 
   const fstab = join(dir, "fstab");
   await writeFile(
@@ -89,7 +95,7 @@ test("LXD takes it under the digest that we gave it, and the agent runs without 
     `lxc.mount.fstab = ${fstab}`,
     "lxc.init.cmd = /usr/bin/tini -- /opt/node/bin/node /opt/instrument/agent.cjs",
   ].join("\n");
-  await lxc(
+  await inProject(
     "init",
     digest,
     INSTANCE,
@@ -100,13 +106,14 @@ test("LXD takes it under the digest that we gave it, and the agent runs without 
     "-c",
     `raw.lxc=${raw}`,
   );
-  await lxc("config", "device", "set", INSTANCE, "root", "readonly=true");
+  await inProject("config", "device", "set", INSTANCE, "root", "readonly=true");
   const mount = ["config", "device", "add", INSTANCE] as const;
-  await lxc(...mount, "node", "disk", `source=${node}`, "path=/opt/node", "readonly=true");
-  await lxc(...mount, "sockets", "disk", `source=${sockets}`, "path=/run/bulkhead", "readonly=true");
-  await lxc("start", INSTANCE);
+  await inProject(...mount, "node", "disk", `source=${node}`, "path=/opt/node", "readonly=true");
+  await inProject(...mount, "sockets", "disk", `source=${sockets}`, "path=/run/bulkhead", "readonly=true");
+  await inProject("start", INSTANCE);
 
-  const inside = (...argv: readonly string[]) => lxc("exec", INSTANCE, "--", "/usr/bin/busybox", ...argv);
+  const inside = (...argv: readonly string[]) =>
+    inProject("exec", INSTANCE, "--", "/usr/bin/busybox", ...argv);
   const ready = await until(() => inside("cat", "/tmp/ready"));
   assert.deepEqual(JSON.parse(ready), { uid: 1000, rules: "alert", known: true });
   const status = await inside("cat", "/proc/1/status");
@@ -117,7 +124,7 @@ test("LXD takes it under the digest that we gave it, and the agent runs without 
     assert.match(mounts, new RegExp(`^\\S+ ${path} \\S+ ro,`, "m"), path);
   }
   await inside("test", "-d", "/data/store");
-  await lxc("stop", INSTANCE, "--timeout", "30");
+  await inProject("stop", INSTANCE, "--timeout", "30");
   await lxd[Symbol.asyncDispose]();
 });
 
@@ -148,17 +155,17 @@ async function ownProject(): Promise<AsyncDisposableStack> {
     "-c",
     `features.${each}=true`,
   ]);
-  await runCommand("lxc", ["project", "create", NAME, ...options]);
-  undo.defer(async () => void (await runCommand("lxc", ["project", "delete", NAME])));
-  await runCommand("lxc", ["storage", "create", NAME, "dir", `source=${pool}`]);
-  undo.defer(async () => void (await runCommand("lxc", ["storage", "delete", NAME])));
+  await client("project", "create", NAME, ...options);
+  undo.defer(async () => void (await client("project", "delete", NAME)));
+  await client("storage", "create", NAME, "dir", `source=${pool}`);
+  undo.defer(async () => void (await client("storage", "delete", NAME)));
   undo.defer(async () => {
-    const images = (await lxc("image", "list", "--format", "csv", "-c", "F")).trim();
-    for (const image of images.split("\n").filter(Boolean)) await lxc("image", "delete", image);
+    const images = (await inProject("image", "list", "--format", "csv", "-c", "F")).trim();
+    for (const image of images.split("\n").filter(Boolean)) await inProject("image", "delete", image);
   });
   undo.defer(async () => {
-    const instances = (await lxc("list", "--format", "csv", "-c", "n")).trim();
-    for (const each of instances.split("\n").filter(Boolean)) await lxc("delete", "--force", each);
+    const instances = (await inProject("list", "--format", "csv", "-c", "n")).trim();
+    for (const each of instances.split("\n").filter(Boolean)) await inProject("delete", "--force", each);
   });
   return undo;
 }

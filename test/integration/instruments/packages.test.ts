@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Settings as CaptureSettings } from "@bulkhead/instrument-capture-engine";
+import { Settings as EchoHoneypotSettings } from "@bulkhead/instrument-echo-honeypot";
 import { Settings as HelloSettings } from "@bulkhead/instrument-hello";
 import { Settings as PassiveDnsSettings } from "@bulkhead/instrument-passive-dns";
 import { EVE_TYPES, Settings as SuricataSettings } from "@bulkhead/instrument-suricata";
@@ -14,6 +15,7 @@ import * as z from "zod";
 const INSTRUMENTS = join(import.meta.dirname, "../../../instruments");
 const SETTINGS = {
   "capture-engine": CaptureSettings,
+  "echo-honeypot": EchoHoneypotSettings,
   hello: HelloSettings,
   "passive-dns": PassiveDnsSettings,
   suricata: SuricataSettings,

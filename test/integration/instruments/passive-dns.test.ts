@@ -6,6 +6,7 @@ import { connect, type ClientHttp2Session } from "node:http2";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { RetentionAnswer } from "@bulkhead/schema";
 import { AckPolicy } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import { bundleAgent, runAgent, type AgentProcess } from "../sdk/agent-process.ts";
@@ -73,6 +74,13 @@ class PassiveDnsPlace implements AsyncDisposable {
   async configure(version: string, retentionMs: number | null): Promise<void> {
     const answer = await this.instrument.configure({ version, config: {}, retentionMs, files: null });
     assert.equal(answer.outcome, "applied");
+  }
+
+  /** As the platform says on its schedule. */
+  async forget(before: Date): Promise<RetentionAnswer> {
+    const command = JSON.stringify({ before: before.toISOString(), reason: "schedule" });
+    const reply = await this.bus.platform.request("cmd.pdns.retention", command, { timeout: 60_000 });
+    return RetentionAnswer.parse(reply.json());
   }
 
   /** One EVE record as Suricata 7 writes it. */
@@ -215,8 +223,10 @@ test("what was last seen before its period is forgotten, and the oldest that is 
   place.emit("4", "often.example", "192.0.2.1", new Date(Date.now() - day));
   await place.settled();
   assert.equal((await place.lookup("192.0.2.1")).length, 3);
-  await place.configure("v2", 30 * day);
-  await eventually("the purge", async () => (await place.lookup("old.example")).length === 0);
+  const answer = await place.forget(new Date(Date.now() - 30 * day));
+  assert.equal(answer.removed, 1);
+  assert.ok(Math.abs(Date.parse(answer.oldest ?? "") - (Date.now() - 20 * day)) < 60_000);
+  assert.deepEqual(await place.lookup("old.example"), []);
   const left = await place.lookup("192.0.2.1");
   assert.deepEqual(
     left.map((r) => r["rrname"]),

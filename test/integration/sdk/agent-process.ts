@@ -18,9 +18,13 @@ export interface AgentProcess extends AsyncDisposable {
   readonly output: () => string;
 }
 
-/** Bundles `instruments/<name>` into `dir`; returns the file. */
-export async function bundleAgent(name: string, dir: string): Promise<string> {
-  const { code } = await bundle(join(INSTRUMENTS, name, "src/main.ts"), { format: "cjs" });
+/** Bundles `instruments/<name>` into `dir`, or the agent whose source is given; returns the file. */
+export async function bundleAgent(
+  name: string,
+  dir: string,
+  source: string = join(INSTRUMENTS, name, "src/main.ts"),
+): Promise<string> {
+  const { code } = await bundle(source, { format: "cjs" });
   const file = join(dir, `${name}.cjs`);
   await writeFile(file, code);
   return file;

@@ -1,5 +1,6 @@
 /** The frame of an agent on real parts: the hello instrument, as a process, on a real broker. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { ConfigCommand } from "@bulkhead/schema";
 import { bundleAgent, runAgent, type AgentProcess } from "./agent-process.ts";
@@ -90,4 +91,20 @@ test("an agent without a name says so and ends", async () => {
   await using agent = runAgent([process.execPath, file], { BULKHEAD_INSTRUMENT: "No Name" });
   assert.equal(await agent.ended, 1);
   assert.match(agent.output(), /^sdk-no-name: /);
+});
+
+test("what nobody caught is its last line in the log, and nothing goes to the console", async () => {
+  await using bus = await openTestBus();
+  const instrument = await bus.admit({ instrument: "hi", emits: [] });
+  const file = await bundleAgent("failing", bus.dir, join(import.meta.dirname, "failing-agent.ts"));
+  await using agent = runAgent([process.execPath, file], {
+    BULKHEAD_INSTRUMENT: "hi",
+    BULKHEAD_BUS_SOCKET: instrument.socketPath,
+  });
+  assert.equal(await agent.ended, 1);
+  await eventually("its last words", () => instrument.logs.some(({ level }) => level === "error"));
+  const last = instrument.logs.at(-1);
+  assert.equal(last?.level, "error");
+  assert.match(last?.message ?? "", /^it ends by an error: Error: the tool is gone\n +at /);
+  assert.equal(agent.output(), "");
 });

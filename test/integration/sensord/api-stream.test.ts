@@ -34,7 +34,14 @@ async function listen(source: Source): Promise<AsyncDisposable & { readonly path
     logs: none,
     events: ({ signal }) => source(signal),
     taps: never,
+    network: never,
+    egress: never,
     ui: never,
+    audit: none,
+    auditEntry: never,
+    retention: never,
+    retentionErase: never,
+    retentionClock: never,
     openapi: never,
   };
   const server = await makeApiServer({ handlers, resolveCaller: localRoot, onDenied: none, log: SILENT });

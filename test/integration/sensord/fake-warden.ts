@@ -4,13 +4,18 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { rm } from "node:fs/promises";
+import { AUDIT_GENESIS, type AuditTip, sealEntry } from "@bulkhead/core";
 import {
   type ApplyOutcome,
   AuditEntry,
+  type AuditPage,
+  AuditReading,
   FilterQuestion,
   InstrumentOrder,
   NOTHING_OBSERVED,
   type TapCounters,
+  VolumeQuestion,
+  type VolumeUse,
   WARDEN_VERBS,
   type WardenState,
   type WardenVerb,
@@ -24,10 +29,14 @@ export const EMPTY_STATE: WardenState = {
   crashes: [],
   problems: [],
   lastSteps: [],
+  vault: { state: "unlocked", method: "file", problem: null },
+  erasures: [],
   pending: [],
 };
 
-type SensordVerb = Exclude<WardenVerb, "down" | "purge">;
+type SensordVerb = {
+  [V in WardenVerb]: "sensord" extends (typeof WARDEN_VERBS)[V]["sockets"][number] ? V : never;
+}[WardenVerb];
 type Handler = (body: unknown, response: ServerResponse) => unknown;
 
 export class FakeWarden implements AsyncDisposable {
@@ -38,6 +47,9 @@ export class FakeWarden implements AsyncDisposable {
   taps: readonly TapCounters[] = [];
   audits: AuditEntry[] = [];
   orders: string[] = [];
+  /** What lies on each instrument's volumes, and whose births were asked for. */
+  volumes: Readonly<Record<string, readonly VolumeUse[]>> = {};
+  births: string[] = [];
   /** What the next apply does. */
   onApply: () => ApplyOutcome = () => ({
     outcome: "failed",
@@ -52,6 +64,7 @@ export class FakeWarden implements AsyncDisposable {
     state: () => this.state,
     watch: (_body, response) => this.#watch(response),
     counters: () => ({ taps: this.taps }),
+    network: () => ({ ports: [] }),
     apply: () => this.onApply(),
     start: (body) => this.#order("start", body),
     stop: (body) => this.#order("stop", body),
@@ -64,6 +77,12 @@ export class FakeWarden implements AsyncDisposable {
     audit: (body) => {
       this.audits.push(AuditEntry.parse(body));
       return { ok: true };
+    },
+    auditRead: (body) => this.#readAudit(body),
+    volumeUse: (body) => {
+      const { instrument, births } = VolumeQuestion.parse(body);
+      this.births.push(...births.map((id) => `${instrument}/${id}`));
+      return { volumes: this.volumes[instrument] ?? [] };
     },
   };
 
@@ -102,6 +121,19 @@ export class FakeWarden implements AsyncDisposable {
 
   sendRaw(text: string): void {
     for (const watcher of this.#watchers) watcher.write(text);
+  }
+
+  /** What sensord handed in, as warden would chain it. */
+  #readAudit(body: unknown): AuditPage {
+    const { after, limit } = AuditReading.parse(body);
+    let tip: AuditTip = AUDIT_GENESIS;
+    const records = this.audits.map((entry) => {
+      const record = sealEntry(entry, "sensord", "2026-01-01T00:00:00.000Z", tip);
+      tip = record;
+      return record;
+    });
+    const from = after ?? Math.max(0, records.length - limit);
+    return { entries: records.slice(from, from + limit), newest: records.length };
   }
 
   #watch(response: ServerResponse): void {

@@ -32,7 +32,7 @@ export interface SensorStand extends AsyncDisposable {
 }
 
 export async function makeSensorStand(
-  options: Pick<SensordOptions, "ledgerPace"> = {},
+  options: Pick<SensordOptions, "ledgerPace" | "clock" | "retentionPace"> = {},
 ): Promise<SensorStand> {
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "bh-sd-"));
@@ -108,6 +108,18 @@ const PACKAGES: Readonly<Record<string, Record<string, unknown>>> = {
       { id: "tap", kind: "net.mirror" },
       { id: "dns", kind: "event.emit", type: "ids.dns", audience: ["users", "instruments"] },
       { id: "console", kind: "ui", title: "Console", roles: ["admin"] },
+    ],
+  },
+  keeper: {
+    role: "helper",
+    needs: [
+      {
+        id: "store",
+        kind: "storage.persistent",
+        size: "64MiB",
+        retention: { default: "30d", measure: "files" },
+      },
+      { id: "note", kind: "event.emit", type: "keeper.note", audience: ["users"] },
     ],
   },
   pdns: {

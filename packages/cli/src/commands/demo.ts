@@ -16,6 +16,7 @@ import { tone } from "../output.ts";
 import { renderChecks } from "../render/checks.ts";
 import { progressPrinter, renderTook } from "../render/progress.ts";
 import { renderInstruments, renderTaps } from "../render/status.ts";
+import { renderPhrase } from "../render/vault.ts";
 import { runtimeOption } from "./host.ts";
 import { applyFile } from "./site.ts";
 
@@ -47,7 +48,11 @@ async function prepare(context: Context, runtime: "lxd" | "incus" | undefined): 
   const { installation, layout, output, signal } = context;
   const progress = progressPrinter();
   const onChecks = (checks: readonly HostCheck[]): void => output.note(renderChecks(checks));
-  await setup({ installation, runtime, signal, onChecks, extraPackages: DEMO_PACKAGES }, progress);
+  const onRecoveryPhrase = (phrase: string): void => output.note(renderPhrase(phrase));
+  await setup(
+    { installation, runtime, signal, onChecks, onRecoveryPhrase, extraPackages: DEMO_PACKAGES },
+    progress,
+  );
   await up({ installation, signal }, progress);
   await startDemoNetwork({ installation, signal }, progress);
   const file = await writeDemoSite(context);

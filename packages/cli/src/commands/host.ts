@@ -1,30 +1,53 @@
 /** The host's side: setup, up, down, doctor. */
 import { checkHost, down, processes, purge, type PurgeOutcome, setup, up } from "@bulkhead/host";
+import { type InstallationLayout, type VaultInit, VaultMethod } from "@bulkhead/schema";
 import { type Command, Option } from "commander";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { askNewSecret } from "../ask-secret.ts";
 import { command, type Context, contextOf } from "../command.ts";
 import { renderChecks, renderProcesses } from "../render/checks.ts";
 import { progressPrinter } from "../render/progress.ts";
+import { renderPhrase } from "../render/vault.ts";
+import { tpmOf, withTpmOptions } from "./tpm-options.ts";
+import { parseSize } from "./vault.ts";
 
 export function hostCommands(): readonly Command[] {
   return [
-    command("setup", "install what is missing and build what is needed; start nothing", [
-      "sudo ./bulkhead setup",
-      "sudo ./bulkhead setup --runtime incus",
-    ])
-      .addOption(runtimeOption())
-      .action(async (options) => {
-        const { installation, output, signal } = contextOf(options);
-        const settings = await setup(
-          {
-            installation,
-            runtime: options.runtime,
-            signal,
-            onChecks: (checks) => output.note(renderChecks(checks)),
+    withTpmOptions(
+      command("setup", "install what is missing and build what is needed; start nothing", [
+        "sudo ./bulkhead setup",
+        "sudo ./bulkhead setup --runtime incus",
+        "sudo ./bulkhead setup --vault passphrase --platform-size 4GiB",
+      ])
+        .addOption(runtimeOption())
+        .option(
+          "--platform-size <size>",
+          "room for events and records, before the vault is made; grows later",
+        )
+        .option("--json-recovery", "with --json: put the recovery phrase of a new vault into the result too")
+        .addOption(vaultOption()),
+    ).action(async (options) => {
+      const { installation, layout, output, signal } = contextOf(options);
+      let recoveryPhrase: string | null = null;
+      const settings = await setup(
+        {
+          installation,
+          runtime: options.runtime,
+          vault: await vaultInit(options, layout),
+          ...(options.platformSize === undefined ? {} : { platformBytes: parseSize(options.platformSize) }),
+          onRecoveryPhrase: (phrase) => {
+            recoveryPhrase = phrase;
+            output.note(renderPhrase(phrase));
           },
-          progressPrinter(),
-        );
-        output.result(settings, () => "Set up. Next: sudo ./bulkhead up");
-      }),
+          signal,
+          onChecks: (checks) => output.note(renderChecks(checks)),
+        },
+        progressPrinter(),
+      );
+      const shown = options.jsonRecovery === true ? { ...settings, recoveryPhrase } : settings;
+      output.result(shown, () => "Set up. Next: sudo ./bulkhead up");
+    }),
     command("up", "start the sensor's processes; the site in force is held again", [
       "sudo ./bulkhead up",
     ]).action(async (options) => {
@@ -58,6 +81,26 @@ export function hostCommands(): readonly Command[] {
 
 export function runtimeOption(): Option {
   return new Option("--runtime <kind>", "container runtime to use").choices(["lxd", "incus"]);
+}
+
+function vaultOption(): Option {
+  return new Option("--vault <method>", "what opens the vault that is made")
+    .choices(VaultMethod.options)
+    .default("file");
+}
+
+/** A passphrase is asked for only where a vault is going to be made. */
+async function vaultInit(
+  options: { readonly vault: VaultMethod; readonly tpm: string; readonly pcrs: string },
+  layout: InstallationLayout,
+): Promise<VaultInit> {
+  const isNew = !existsSync(join(layout.vaultDir, "master.json"));
+  const asks = options.vault === "passphrase" && isNew;
+  return {
+    method: options.vault,
+    ...(asks ? { passphrase: await askNewSecret("Passphrase of the vault") } : {}),
+    ...tpmOf(options),
+  };
 }
 
 async function downAndReport({ installation, output, signal }: Context): Promise<void> {

@@ -6,21 +6,30 @@
 import {
   type ApiRoute,
   ApplyReply,
+  AuditQuery,
+  AuditRecord,
   type Caller,
+  ClockState,
+  EgressStatus,
+  EraseReply,
+  EraseRequest,
   EventQuery,
   EventRecord,
   Explanation,
   LogLine,
   LogQuery,
   Name,
+  NetworkStatus,
   Plan,
   PlanRequest,
+  RetentionReport,
   SensorStatus,
 } from "@bulkhead/schema";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import * as z from "zod";
 
 const InstrumentParams = z.strictObject({ instrument: Name });
+const AuditEntryParams = z.strictObject({ seq: z.coerce.number().int().min(1) });
 const Done = z.strictObject({ ok: z.literal(true) });
 const NoQuery = z.strictObject({});
 const NoParams = z.strictObject({});
@@ -39,12 +48,19 @@ export const API_CONTRACT = {
   logs: lines({ params: InstrumentParams, query: LogQuery, line: LogLine }),
   events: lines({ params: NoParams, query: EventQuery, line: EventRecord }),
   taps: json({ reply: SensorStatus.shape.taps }),
+  network: json({ reply: NetworkStatus }),
+  egress: json({ reply: EgressStatus }),
   ui: {
     kind: "proxy",
     params: z.strictObject({ instrument: Name, "*": z.string() }),
     query: z.looseObject({}),
     body: NoBody,
   },
+  audit: lines({ params: NoParams, query: AuditQuery, line: AuditRecord }),
+  auditEntry: json({ params: AuditEntryParams, reply: AuditRecord }),
+  retention: json({ reply: RetentionReport }),
+  retentionErase: json({ params: InstrumentParams, body: EraseRequest, reply: EraseReply }),
+  retentionClock: json({ reply: ClockState }),
   openapi: json({ reply: z.looseObject({ openapi: z.string() }) }),
 } as const satisfies Record<ApiRoute, RouteShape>;
 

@@ -31,6 +31,14 @@ function handlersFor(reached: ApiRoute[], own: Partial<ApiHandlers> = {}): ApiHa
       note("status");
       return STATUS;
     },
+    network: async () => {
+      note("network");
+      return { instruments: [] };
+    },
+    egress: async () => {
+      note("egress");
+      return { interface: null, permits: [] };
+    },
     taps: async () => {
       note("taps");
       return [];
@@ -41,6 +49,14 @@ function handlersFor(reached: ApiRoute[], own: Partial<ApiHandlers> = {}): ApiHa
     start: fail("start"),
     stop: fail("stop"),
     restart: fail("restart"),
+    auditEntry: fail("auditEntry"),
+    retention: fail("retention"),
+    retentionErase: fail("retentionErase"),
+    retentionClock: fail("retentionClock"),
+    audit: () => {
+      note("audit");
+      return none();
+    },
     logs: () => {
       note("logs");
       return none();
@@ -81,7 +97,7 @@ async function serve({ caller, own, denied = [] }: ServerOptions, reached: ApiRo
 
 function callOf(route: ApiRoute) {
   const { method, path } = API_ROUTES[route];
-  const url = path.replace("{instrument}", "ids").replace("*", "v1/lookup?q=x");
+  const url = path.replace("{instrument}", "ids").replace("{seq}", "7").replace("*", "v1/lookup?q=x");
   const payload = route === "plan" ? { file: "site.yaml", text: "", files: [] } : {};
   return method === "POST" ? { method, url, payload } : { method, url };
 }
@@ -90,6 +106,8 @@ function callOf(route: ApiRoute) {
 const ALLOWED: Readonly<Record<ApiRoute, readonly Role[]>> = {
   status: ["viewer", "analyst", "operator", "admin"],
   taps: ["viewer", "analyst", "operator", "admin"],
+  network: ["viewer", "analyst", "operator", "admin"],
+  egress: ["viewer", "analyst", "operator", "admin"],
   explain: ["viewer", "analyst", "operator", "admin"],
   openapi: ["viewer", "analyst", "operator", "admin"],
   events: ["analyst", "operator", "admin"],
@@ -100,6 +118,11 @@ const ALLOWED: Readonly<Record<ApiRoute, readonly Role[]>> = {
   restart: ["operator", "admin"],
   logs: ["operator", "admin"],
   apply: ["admin"],
+  audit: ["admin"],
+  auditEntry: ["admin"],
+  retention: ["viewer", "analyst", "operator", "admin"],
+  retentionErase: ["admin"],
+  retentionClock: ["admin"],
 };
 
 for (const role of Role.options) {

@@ -15,6 +15,7 @@ import {
   type LogLine,
   type Name,
   PLATFORM_NAME,
+  type RetentionCommand,
   type Settings,
   type Site,
 } from "@bulkhead/schema";
@@ -28,6 +29,7 @@ import { type BusLimits, DEFAULT_BUS_LIMITS } from "./limits.ts";
 import { readLog } from "./log-reader.ts";
 import { type CommandOptions, type InstrumentPorts, PlatformClient } from "./platform-client.ts";
 import { Quarantine, type QuarantineCount } from "./quarantine.ts";
+import { StreamStore } from "./stream-store.ts";
 import { StreamTail } from "./stream-tail.ts";
 import { type AppliedBus, welcomeOf } from "./welcome.ts";
 import { ensureConsumers, ensureStreams, removeForeignStreams, removeRevokedConsumers } from "./streams.ts";
@@ -137,6 +139,21 @@ export class Bus implements AsyncDisposable {
   /** As PlatformClient.sendConfig. */
   sendConfig(instrument: Name, command: ConfigCommand, options: CommandOptions) {
     return this.#client.sendConfig(instrument, command, options);
+  }
+
+  /** As PlatformClient.sendRetention. */
+  sendRetention(instrument: Name, command: RetentionCommand, options: CommandOptions) {
+    return this.#client.sendRetention(instrument, command, options);
+  }
+
+  /** What the broker keeps. @throws SensordError `bus-broker-unreachable`. */
+  async store(): Promise<StreamStore> {
+    return new StreamStore(await this.#client.manager(CONNECT_TIMEOUT_MS), await this.#tail());
+  }
+
+  /** Forgets refusals of before this moment; returns how many. */
+  forgetRefusals(instrument: Name, beforeMs: number): number {
+    return this.#gates.counts(instrument).forget(beforeMs);
   }
 
   /** As PlatformClient.emit. */

@@ -23,6 +23,8 @@ import type { TokenBucket } from "./token-bucket.ts";
 export interface ConnectionContext extends JudgeContext {
   readonly messages: TokenBucket;
   readonly bytes: TokenBucket;
+  /** Time that its traffic took of the one thread that all share. */
+  readonly busyMs: TokenBucket;
 }
 
 /** Why the client is not read at the moment. */
@@ -78,13 +80,14 @@ export class GateConnection {
     this.#client.on("data", (chunk: Buffer) => {
       if (this.#ended) return;
       const before = this.#judge.frames;
+      const beganMs = this.#context.nowMs();
       this.#server.cork();
       const fault = scanner.push(chunk, forward);
       this.#server.uncork();
       if (this.#judge.connected) clearTimeout(this.#handshake);
       this.#answer(this.#judge.takeAnswers());
       if (fault !== null) return this.#endByFault(fault);
-      this.#payForRate(this.#judge.frames - before, chunk.length);
+      this.#payForRate(this.#judge.frames - before, chunk.length, this.#context.nowMs() - beganMs);
       if (this.#server.writableNeedDrain) this.#wait(WAITS_FOR_BROKER);
     });
     this.#client.on("drain", () => {
@@ -159,11 +162,12 @@ export class GateConnection {
   }
 
   /** Over its rate, the instrument waits: it is not read until it is within it again. */
-  #payForRate(messages: number, bytes: number): void {
+  #payForRate(messages: number, bytes: number, busyMs: number): void {
     const nowMs = this.#context.nowMs();
     const waitMs = Math.max(
       this.#context.messages.take(messages, nowMs),
       this.#context.bytes.take(bytes, nowMs),
+      this.#context.busyMs.take(busyMs, nowMs),
     );
     if (waitMs === 0) return;
     this.#context.counts.throttled += 1;

@@ -86,6 +86,14 @@ export class GateCounts {
     if (this.#refusals.length > REFUSALS_KEPT) this.#refusals.shift();
   }
 
+  /** Forgets the refusals of before this moment (milliseconds since 1970); the counts stay. */
+  forget(beforeMs: number): number {
+    const kept = this.#refusals.filter(({ at }) => Date.parse(at) >= beforeMs);
+    const forgotten = this.#refusals.length - kept.length;
+    this.#refusals.splice(0, this.#refusals.length, ...kept);
+    return forgotten;
+  }
+
   snapshot(): InstrumentCounts {
     return {
       published: Object.fromEntries(

@@ -35,7 +35,7 @@ export class BusGate implements AsyncDisposable {
   readonly #options: GateOptions;
   readonly #connections = new Set<GateConnection>();
   readonly #budgets: Readonly<
-    Record<"messages" | "bytes" | "reports" | "refusals" | "connects", TokenBucket>
+    Record<"messages" | "bytes" | "busyMs" | "reports" | "refusals" | "connects", TokenBucket>
   >;
   readonly #listener: UnixListener;
   #user: BusUser;
@@ -50,6 +50,7 @@ export class BusGate implements AsyncDisposable {
     this.#budgets = {
       messages: new TokenBucket(limits.messagesPerSecond, limits.messageBurst, now),
       bytes: new TokenBucket(limits.bytesPerSecond, limits.byteBurst, now),
+      busyMs: new TokenBucket(limits.busyMsPerSecond, limits.busyBurstMs, now),
       reports: new TokenBucket(limits.reportsPerSecond, limits.reportBurst, now),
       refusals: new TokenBucket(limits.refusalsPerSecond, limits.refusalBurst, now),
       connects: new TokenBucket(limits.connectsPerSecond, limits.connectBurst, now),

@@ -21,6 +21,9 @@ export interface GateLimits {
   readonly messageBurst: number;
   readonly bytesPerSecond: number;
   readonly byteBurst: number;
+  /** Time of sensord's one thread that its traffic may take, in milliseconds; over it, the sender waits too. */
+  readonly busyMsPerSecond: number;
+  readonly busyBurstMs: number;
   /** Reports to the platform (`svc.…`): over these, a report is refused. */
   readonly reportsPerSecond: number;
   readonly reportBurst: number;
@@ -78,8 +81,10 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
     payloadBytes: MAX_EVENT_BYTES,
     messagesPerSecond: 50_000,
     messageBurst: 200_000,
-    bytesPerSecond: 64 * MIB,
-    byteBurst: 256 * MIB,
+    bytesPerSecond: 32 * MIB,
+    byteBurst: 64 * MIB,
+    busyMsPerSecond: 200,
+    busyBurstMs: 400,
     reportsPerSecond: 100,
     reportBurst: 1000,
     reportBytes: 64 * KIB,

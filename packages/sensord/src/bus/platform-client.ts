@@ -17,6 +17,8 @@ import {
   type Name,
   PLATFORM_NAME,
   QuarantineReport,
+  RetentionAnswer,
+  type RetentionCommand,
   type ServiceName,
   subjects,
   type Welcome,
@@ -113,6 +115,22 @@ export class PlatformClient implements AsyncDisposable {
     throw new SensordError("bus-bad-answer", `${instrument} answered its configuration with nonsense`);
   }
 
+  /**
+   * Has an instrument forget what is older than a moment, and returns what it answered.
+   * @throws SensordError as `sendConfig`.
+   */
+  async sendRetention(
+    instrument: Name,
+    command: RetentionCommand,
+    { timeoutMs, signal }: CommandOptions,
+  ): Promise<RetentionAnswer> {
+    const reply = await this.#request(instrument, "retention", command, timeoutMs, signal);
+    const answer = RetentionAnswer.safeParse(parseJson(reply));
+    if (answer.success) return answer.data;
+    this.#options.ports.badReport(instrument, "retention", issueOf(answer.error));
+    throw new SensordError("bus-bad-answer", `${instrument} answered retention with nonsense`);
+  }
+
   /** Tells an instrument something; whether it is there to hear it is not known. */
   tell(instrument: Name, verb: Exclude<CommandVerb, "config">): void {
     if (this.#connection?.isClosed() === false) {
@@ -159,11 +177,12 @@ export class PlatformClient implements AsyncDisposable {
   ): Promise<Msg> {
     const message = `${instrument} did not answer ${verb}`;
     const aborted = Promise.withResolvers<never>();
+    aborted.promise.catch(() => undefined); // whoever races with it sees it; nobody does yet
     const abort = (): void => aborted.reject(new SensordError("bus-no-answer", `${message}: given up`));
     try {
       signal?.addEventListener("abort", abort, { once: true });
       if (signal?.aborted === true) abort();
-      const connection = await this.connection(timeoutMs);
+      const connection = await Promise.race([this.connection(timeoutMs), aborted.promise]);
       const request = connection.request(subjects.command(instrument, verb), JSON.stringify(payload), {
         timeout: timeoutMs,
       });

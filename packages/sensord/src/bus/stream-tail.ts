@@ -132,6 +132,20 @@ export class StreamTail {
     }
   }
 
+  /** Sequence and time of every message of a range, oldest first, without payloads. */
+  async *times(
+    stream: string,
+    firstSequence: number,
+    lastSequence: number,
+  ): AsyncGenerator<{ readonly sequence: number; readonly storedMs: number }, void, undefined> {
+    if (firstSequence > lastSequence) return;
+    for await (const message of this.#read({ stream, filterSubject: ">" }, firstSequence, true)) {
+      if (message.seq > lastSequence) return;
+      yield { sequence: message.seq, storedMs: storedMs(message) };
+      if (message.seq === lastSequence) return;
+    }
+  }
+
   async #window(source: TailSource, query: TailQuery): Promise<Window | null> {
     const { state } = await this.#jsm.streams.info(source.stream).catch((error: unknown) => {
       if (isStreamGone(error)) return { state: null };
@@ -253,7 +267,8 @@ async function discard(consumer: Consumer): Promise<void> {
   }
 }
 
-function isStreamGone(error: unknown): boolean {
+/** Whether the broker said that there is no such stream. */
+export function isStreamGone(error: unknown): boolean {
   return (
     error instanceof Error &&
     ("code" in error ? error.code === STREAM_NOT_FOUND : error.name === "StreamNotFoundError")

@@ -126,7 +126,7 @@ function wantedStreams(plan: BusPlan, settings: StreamSettings): readonly Wanted
     storage: StorageType.File,
     discard: DiscardPolicy.Old,
     num_replicas: 1,
-    // What is stored is taken away by age and size alone, never one by one.
+    // What is stored is taken away by size, and by the platform up to a sequence; never one by one.
     deny_delete: true,
     allow_rollup_hdrs: false,
   } as const;

@@ -5,25 +5,39 @@
  */
 import { chmod, chown, rm } from "node:fs/promises";
 import {
+  AttackOrder,
   AuditEntry,
+  AuditReading,
+  CanaryOrder,
   FilterQuestion,
   type InstallationLayout,
   InstrumentOrder,
+  VaultGrow,
+  VaultRekey,
+  VaultUnlock,
+  VolumeQuestion,
   WARDEN_VERBS,
   type WardenVerb,
 } from "@bulkhead/schema";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { ZodError, type z } from "zod";
-import type { AuditLog } from "../audit-log.ts";
+import type { AuditLog } from "../audit/audit-log.ts";
 import { WardenError } from "../error.ts";
 import type { Holder } from "../hold/holder.ts";
 import { rejectedFilters } from "../hold/apply-site.ts";
 import type { Host } from "../hold/ports.ts";
+import { orderedWith } from "./ordered.ts";
+import type { VaultKeeper } from "../vault/vault-keeper.ts";
+import type { Proving } from "../verify/proving.ts";
+import type { VolumeUses } from "../volumes/volume-uses.ts";
 
 export interface WardenApiParts {
   readonly holder: Holder;
   readonly host: Host;
   readonly audit: AuditLog;
+  readonly vault: VaultKeeper;
+  readonly proving: Proving;
+  readonly volumes: VolumeUses;
 }
 type SocketName = "sensord" | "root";
 type Handler = (body: unknown, by: SocketName, reply: FastifyReply) => Promise<unknown>;
@@ -91,41 +105,85 @@ function serverFor(name: SocketName, handlers: Handlers): FastifyInstance {
   return server;
 }
 
-function handlersOf({ holder, host, audit }: WardenApiParts): Handlers {
+function handlersOf({ volumes, holder, host, audit, vault, proving }: WardenApiParts): Handlers {
   const instrumentOf = (body: unknown) => parseBody(InstrumentOrder, body).instrument;
   const done = { ok: true };
+  const ordered = orderedWith(audit);
   return {
     state: async () => holder.state,
     watch: async (_body, _by, reply) => watch(holder, reply),
     counters: async () => ({ taps: await holder.counters() }),
-    apply: async () => holder.apply(),
-    start: async (body) => {
-      await holder.setStopped(instrumentOf(body), false);
+    network: async () => ({ ports: await holder.networkReport() }),
+    apply: async (_body, by) => ordered(by, "apply", "site", () => holder.apply()),
+    start: async (body, by) => {
+      const instrument = instrumentOf(body);
+      await ordered(by, "start", instrument, () => holder.setStopped(instrument, false));
       return done;
     },
-    stop: async (body) => {
-      await holder.setStopped(instrumentOf(body), true);
+    stop: async (body, by) => {
+      const instrument = instrumentOf(body);
+      await ordered(by, "stop", instrument, () => holder.setStopped(instrument, true));
       return done;
     },
-    restart: async (body) => {
-      await holder.restart(instrumentOf(body));
+    restart: async (body, by) => {
+      const instrument = instrumentOf(body);
+      await ordered(by, "restart", instrument, () => holder.restart(instrument));
       return done;
     },
     filters: async (body) => {
       const { expressions } = parseBody(FilterQuestion, body);
       return { rejected: await rejectedFilters(expressions, host) };
     },
+    volumeUse: async (body) => {
+      const { instrument, births } = parseBody(VolumeQuestion, body);
+      return { volumes: await volumes.of(instrument, births) };
+    },
     audit: async (body, by) => {
-      const entry = parseBody(AuditEntry, body);
-      await audit.writer(by).append(entry.kind, entry.subject, entry.detail);
+      if (by === "sensord") await audit.appendForSensord(body);
+      else {
+        const { kind, subject, detail } = parseBody(AuditEntry, body);
+        await audit.writer(by).append(kind, subject, detail);
+      }
       return done;
     },
-    down: async () => {
-      await holder.down();
+    auditRead: async (body) => audit.read(parseBody(AuditReading, body)),
+    canaryCreate: async (body) => proving.canaries.create(parseBody(CanaryOrder, body)),
+    canaryAttack: async (body) => {
+      await proving.canaries.attack(parseBody(AttackOrder, body));
       return done;
     },
-    purge: async () => {
-      await holder.purge();
+    canaryRemove: async () => {
+      await proving.canaries.remove();
+      return done;
+    },
+    readBack: async () => ({ instruments: await proving.readBack() }),
+    down: async (_body, by) => {
+      await ordered(by, "down", "sensor", async () => {
+        await proving.canaries.remove();
+        await holder.down();
+      });
+      return done;
+    },
+    purge: async (_body, by) => {
+      await ordered(by, "purge", "sensor", async () => {
+        await proving.canaries.remove();
+        await holder.purge();
+        // It lies on the platform's volume.
+        await audit.detach("the sensor is purged");
+        await vault.destroyAll();
+      });
+      return done;
+    },
+    vault: async () => vault.status(),
+    vaultUnlock: async (body) => vault.unlock(parseBody(VaultUnlock, body)),
+    vaultRekey: async (body, by) => {
+      const request = parseBody(VaultRekey, body);
+      const recoveryPhrase = await ordered(by, "vault.rekey", "vault", () => vault.rekey(request));
+      return { method: vault.state.method, recoveryPhrase };
+    },
+    vaultGrow: async (body) => vault.grow(parseBody(VaultGrow, body)),
+    vaultDestroy: async (body) => {
+      await holder.destroy(instrumentOf(body));
       return done;
     },
   };
@@ -162,6 +220,24 @@ function problemOf(error: unknown): { readonly status: number; readonly code: st
     return { status, code: status < 500 ? "bad-request" : "unexpected-error" };
   }
   const status =
-    { "unknown-instrument": 404, "site-not-staged": 409, "sensor-down": 409 }[error.code as string] ?? 500;
+    {
+      "unknown-instrument": 404,
+      ...AUDIT_STATUS,
+      "site-not-staged": 409,
+      "sensor-down": 409,
+      ...VAULT_STATUS,
+    }[error.code as string] ?? 500;
   return { status, code: error.code };
 }
+
+const VAULT_STATUS = {
+  "vault-absent": 409,
+  "vault-passphrase-missing": 409,
+  "vault-passphrase-wrong": 403,
+  "vault-phrase-wrong": 403,
+  "volume-locked": 409,
+  "volume-missing": 404,
+  "volume-too-small": 409,
+};
+
+const AUDIT_STATUS = { "audit-entry-too-large": 400, "audit-rate": 429, "audit-unwritable": 503 };

@@ -6,15 +6,17 @@
  * some frames apart, and are put in order so that none is negative. A GSO frame counts as its segments. No totals are
  * kept here: that is the ledger's.
  */
+import { readFile, stat } from "node:fs/promises";
 import type { TapCounters } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import { engineNamespace } from "./engine-namespace.ts";
 import { findInstrumentNamespace } from "./instrument-namespace.ts";
 import { parseCookie } from "./mirror-action.ts";
-import { observeLink, observeLinks } from "./namespace.ts";
+import { observeLinks } from "./namespace.ts";
 import type { Link, NetworkNamespace } from "./namespace.ts";
 import { parseSpanTag, parseWireTag, tapDevice, tapIndex } from "./naming.ts";
 import type { TapId } from "./naming.ts";
+import type { RestingCounters } from "./resting-counters.ts";
 import { egressIndex, seenIndex } from "./span-counters.ts";
 import type { SpanId } from "./span.ts";
 import { observeMirred } from "./traffic-control.ts";
@@ -48,6 +50,7 @@ export interface EngineCounters {
  * @param instruments taps to read; one that has no mirror is left out.
  * @param pids host pid of each running instrument's init; without one the far end of the wire is not read.
  * @param former counts of the former wires of a tap that has none at present.
+ * @param resting gives the former reading again where nothing moved.
  */
 export async function observeCounters(
   commands: Commands,
@@ -56,17 +59,44 @@ export async function observeCounters(
   instruments: readonly string[],
   pids: ReadonlyMap<string, number>,
   former: (tap: TapId) => CarriedCounts,
+  resting: RestingCounters,
 ): Promise<EngineCounters> {
   const namespace = engineNamespace(commands, slug, engine);
+  const observeArrivals = async (): Promise<Arrivals> => {
+    const found = new Map<string, number | null>();
+    for (const instrument of instruments) {
+      const pid = pids.get(instrument);
+      found.set(instrument, pid === undefined ? null : await observeArrived(commands, namespace, pid));
+    }
+    return found;
+  };
+  // The engine's container has joined the namespace, so the kernel tells its devices' counts there without a program.
+  const table = await observeDeviceTable(pids.get(engine), namespace);
+  return resting.read(engine, table === null ? null : [table, ...(await observeArrivals())], () =>
+    readEngine({ namespace, slug, engine, observeArrivals, former }),
+  );
+}
+
+/** Frames that arrived at each instrument; null where that cannot be read. */
+type Arrivals = ReadonlyMap<string, number | null>;
+
+async function readEngine(parts: {
+  readonly namespace: NetworkNamespace;
+  readonly slug: string;
+  readonly engine: string;
+  readonly observeArrivals: () => Promise<Arrivals>;
+  readonly former: (tap: TapId) => CarriedCounts;
+}): Promise<EngineCounters> {
+  const { namespace, slug, engine, former } = parts;
   const links = await observeLinks(namespace);
+  // After the near ends, so that a frame on its way is never taken for one that was lost.
+  const arrivals = await parts.observeArrivals();
   const wires = await observeWireCounts(namespace, slug, links);
   const readings = [];
-  for (const instrument of instruments) {
+  for (const [instrument, arrived] of arrivals) {
     const tap = { engine, instrument };
     const near = links.find((link) => parseWireTag(slug, link.ifalias)?.instrument === instrument);
-    const pid = pids.get(instrument);
     const sent = near?.stats64.tx.packets ?? 0;
-    const arrived = near && pid !== undefined ? await observeArrived(commands, namespace, pid) : null;
     const wire = wires.find((each) => each.instrument === instrument) ?? former(tap);
     readings.push({ tap, wire, lostOnWire: Math.max(0, sent - (arrived ?? sent)) });
   }
@@ -133,7 +163,7 @@ function spanCounters(
   });
 }
 
-/** Frames that arrived at the instrument's end; null if it has none. */
+/** Frames that arrived at the instrument's end; null if it has none. Read without a program: the kernel's own table. */
 async function observeArrived(
   commands: Commands,
   engine: NetworkNamespace,
@@ -141,5 +171,30 @@ async function observeArrived(
 ): Promise<number | null> {
   await using instrument = await findInstrumentNamespace(commands, pid, engine);
   if (instrument === null) return null;
-  return (await observeLink(instrument, tapDevice))?.stats64.rx.packets ?? null;
+  const table = await readFile(`/proc/${pid}/net/dev`, "utf8").catch(() => null);
+  // The number may belong to another process by now.
+  if (table === null || !(await instrument.isOf(pid))) return null;
+  return parseReceived(table, tapDevice);
+}
+
+/** What the devices of the namespace counted, as text; null where no process is known to be in it. */
+async function observeDeviceTable(
+  pid: number | undefined,
+  { path }: NetworkNamespace,
+): Promise<string | null> {
+  if (pid === undefined || path === null) return null;
+  const table = await readFile(`/proc/${pid}/net/dev`, "utf8").catch(() => null);
+  const [own, named] = await Promise.all(
+    [`/proc/${pid}/ns/net`, path].map((file) => stat(file).catch(() => null)),
+  );
+  return own && named && own.ino === named.ino ? table : null;
+}
+
+/** Frames received, of /proc/net/dev (proc_net(5)): `NAME: BYTES PACKETS …`; null where there is no such device. */
+export function parseReceived(table: string, device: string): number | null {
+  for (const line of table.split("\n")) {
+    const [name, ...fields] = line.trim().split(/[:\s]+/);
+    if (name === device) return Number(fields[1]);
+  }
+  return null;
 }

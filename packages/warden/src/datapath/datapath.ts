@@ -24,6 +24,7 @@ import { mirrorState, removeMirror, setMirror, strayTaps } from "./mirror.ts";
 import { hostNamespace, observeLinks } from "./namespace.ts";
 import type { TapId } from "./naming.ts";
 import { checkedName, parseWireTag, spanDeviceName } from "./naming.ts";
+import { RestingCounters } from "./resting-counters.ts";
 import { observeSpans, releaseAllSpans, releaseSpan, takeSpan } from "./span.ts";
 import type { SpanId, SpanState } from "./span.ts";
 import { observeFilters, observeMirred, shortDigest } from "./traffic-control.ts";
@@ -93,6 +94,16 @@ export interface DatapathOptions {
 export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: DatapathOptions): Datapath {
   checkedName(slug);
   const lastCounts = new Map<string, CarriedCounts>();
+  const resting = new RestingCounters();
+  /** A step: what was counted before it is read again, whether it works or not. */
+  const changing = async (step: () => Promise<void>): Promise<void> => {
+    resting.forget();
+    try {
+      await step();
+    } finally {
+      resting.forget();
+    }
+  };
   const countsOf = (tap: TapId) => lastCounts.get(keyOf(tap)) ?? { dropped: 0, guarded: 0 };
   const remember = ({ dropped, guarded, ...tap }: WireCounts) => {
     lastCounts.set(keyOf(tap), { dropped, guarded });
@@ -112,7 +123,7 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
       for (const engine of new Set(known.taps.map((tap) => tap.engine))) {
         if (!(await hasNamespace(slug, engine))) continue;
         const instruments = known.taps.flatMap((tap) => (tap.engine === engine ? [tap.instrument] : []));
-        found.push(await observeCounters(commands, slug, engine, instruments, known.pids, countsOf));
+        found.push(await observeCounters(commands, slug, engine, instruments, known.pids, countsOf, resting));
       }
       found.flatMap(({ wires }) => wires).forEach(remember);
       return {
@@ -121,36 +132,41 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
       };
     },
     checkFilter: (expression) => checkFilter(commands, expression, compilerUid),
-    createEngine: (engine) => ensureEngineNamespace(commands, slug, engine),
-    async removeEngine(engine) {
-      if (!(await observeEngines(commands, slug)).includes(engine)) return;
-      await releaseAllSpans(commands, slug, engine);
-      for (const link of await observeLinks(engineNamespace(commands, slug, engine))) {
-        const tag = parseWireTag(slug, link.ifalias);
-        // The container may live on in the namespace: a wire does not go by itself then.
-        if (tag !== null) await disconnectWire(commands, slug, tag);
-      }
-      await removeEngineNamespace(commands, slug, engine);
-    },
-    takeSpan: (span) => takeSpan(commands, slug, span),
-    releaseSpan: (span) => releaseSpan(commands, slug, span),
+    createEngine: (engine) => changing(() => ensureEngineNamespace(commands, slug, engine)),
+    removeEngine: (engine) => changing(() => removeEngine(commands, slug, engine)),
+    takeSpan: (span) => changing(() => takeSpan(commands, slug, span)),
+    releaseSpan: (span) => changing(() => releaseSpan(commands, slug, span)),
     async keepWireCounts() {
       for (const engine of await observeEngines(commands, slug)) await rememberWires(engine);
     },
-    async connectWire(tap) {
-      await rememberWires(tap.engine);
-      await connectWire(commands, slug, tap, countsOf(tap));
-    },
-    async disconnectWire(tap) {
-      await rememberWires(tap.engine);
-      await disconnectWire(commands, slug, tap);
-    },
-    setMirror: (mirror) => setMirror(commands, slug, mirror, compilerUid),
-    async removeMirror(tap) {
-      await removeMirror(commands, slug, tap);
-      lastCounts.delete(keyOf(tap));
-    },
+    connectWire: (tap) =>
+      changing(async () => {
+        await rememberWires(tap.engine);
+        await connectWire(commands, slug, tap, countsOf(tap));
+      }),
+    disconnectWire: (tap) =>
+      changing(async () => {
+        await rememberWires(tap.engine);
+        await disconnectWire(commands, slug, tap);
+      }),
+    setMirror: (mirror) => changing(() => setMirror(commands, slug, mirror, compilerUid)),
+    removeMirror: (tap) =>
+      changing(async () => {
+        await removeMirror(commands, slug, tap);
+        lastCounts.delete(keyOf(tap));
+      }),
   };
+}
+
+async function removeEngine(commands: Commands, slug: string, engine: string): Promise<void> {
+  if (!(await observeEngines(commands, slug)).includes(engine)) return;
+  await releaseAllSpans(commands, slug, engine);
+  for (const link of await observeLinks(engineNamespace(commands, slug, engine))) {
+    const tag = parseWireTag(slug, link.ifalias);
+    // The container may live on in the namespace: a wire does not go by itself then.
+    if (tag !== null) await disconnectWire(commands, slug, tag);
+  }
+  await removeEngineNamespace(commands, slug, engine);
 }
 
 async function observe(commands: Commands, slug: string, known: Known): Promise<DatapathState> {

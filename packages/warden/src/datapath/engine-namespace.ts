@@ -6,9 +6,9 @@
  * somebody else made under the same name is left alone. It holds the counters of the span, which outlive the span's
  * device. Spans and wires are not made here.
  */
-import { readdir, statfs } from "node:fs/promises";
 import type { Commands } from "../commands.ts";
 import { WardenError } from "../error.ts";
+import { listNames, nameState, namespaceDirectory as directory } from "./named-namespaces.ts";
 import { disableIpv6, hasFlags, namespaceAt, observeLink, observeLinks } from "./namespace.ts";
 import type { Link, NetworkNamespace } from "./namespace.ts";
 import { engineNamespaceName, engineTag, parseEngineTag } from "./naming.ts";
@@ -103,21 +103,6 @@ export async function observeNamedLinks(commands: Commands): Promise<readonly Li
   return links;
 }
 
-const directory = "/run/netns";
-/** `f_type` of a namespace's file (include/uapi/linux/magic.h). */
-const NSFS_MAGIC = 0x6e736673;
-
-async function listNames(): Promise<readonly string[]> {
-  const names = await readdir(directory).catch(absentAs([]));
-  return names.toSorted((a, b) => a.localeCompare(b));
-}
-
-async function nameState(name: string): Promise<"absent" | "stale" | "namespace"> {
-  const found = await statfs(`${directory}/${name}`).catch(absentAs(null));
-  if (found === null) return "absent";
-  return found.type === NSFS_MAGIC ? "namespace" : "stale";
-}
-
 /** A namespace without any tag is taken over only if nothing in it is up: ours, interrupted before its tag. */
 async function refuseForeign(namespace: NetworkNamespace, slug: string, engine: string): Promise<void> {
   const links = await observeLinks(namespace);
@@ -127,11 +112,4 @@ async function refuseForeign(namespace: NetworkNamespace, slug: string, engine: 
   throw new WardenError("datapath-namespace-foreign", `${namespace.path} was not made by this installation`, {
     fields: { path: namespace.path, tag: tag ?? null },
   });
-}
-
-function absentAs<T>(value: T): (error: NodeJS.ErrnoException) => T {
-  return (error) => {
-    if (error.code === "ENOENT") return value;
-    throw error;
-  };
 }

@@ -4,14 +4,17 @@
  * Invariants: it is held by descriptor, so it stays the same namespace even if the process ends and its number is used
  * again; it is never the host's nor the engine's, into which a wire's end must not go.
  */
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import type { Commands } from "../commands.ts";
 import { isWardenError, WardenError } from "../error.ts";
 import { namespaceAt } from "./namespace.ts";
 import type { NetworkNamespace } from "./namespace.ts";
 
 /** A namespace that stays open until it is disposed of. */
-export interface HeldNamespace extends NetworkNamespace, AsyncDisposable {}
+export interface HeldNamespace extends NetworkNamespace, AsyncDisposable {
+  /** Whether a process is in this namespace now. */
+  isOf(pid: number): Promise<boolean>;
+}
 
 /**
  * Opens the namespace of a process.
@@ -38,6 +41,7 @@ export async function holdInstrumentNamespace(
   const held = undo.move();
   return {
     ...namespaceAt(commands, `/proc/${process.pid}/fd/${handle.fd}`),
+    isOf: async (other) => (await stat(`/proc/${checkedPid(other)}/ns/net`).catch(() => null))?.ino === ino,
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

@@ -22,13 +22,25 @@ export class KernelHints implements Disposable {
   }
 
   /** Listens in the host's namespace for these devices, and in the namespaces of these engines for all. */
-  follow(engines: readonly string[], devices: readonly string[]): void {
+  /** `networks` are names of namespaces in which rules, devices and addresses are worth a look. */
+  follow(engines: readonly string[], devices: readonly string[], networks: readonly string[] = []): void {
     this.#devices = devices;
     const wanted = new Map<string, readonly string[]>([[HOST, ["ip", "monitor", "link"]]]);
     for (const engine of engines) {
       const namespace = engineNamespaceName(this.#slug, engine);
       wanted.set(`link ${engine}`, ["ip", "-n", namespace, "monitor", "link"]);
       wanted.set(`tc ${engine}`, ["tc", "-n", namespace, "monitor"]);
+    }
+    for (const namespace of networks) {
+      wanted.set(`ip ${namespace}`, ["ip", "-n", namespace, "monitor", "link", "address"]);
+      wanted.set(`nft ${namespace}`, [
+        "nsenter",
+        `--net=/run/netns/${namespace}`,
+        "--",
+        "nft",
+        "monitor",
+        "ruleset",
+      ]);
     }
     for (const [name, child] of this.#listeners) {
       if (!wanted.has(name)) child.kill("SIGKILL");

@@ -68,6 +68,8 @@ const Link = z.object({
   max_mtu: z.number().optional(),
   operstate: z.string(),
   link_type: z.string(),
+  /** Hardware address. */
+  address: z.string().optional(),
   master: z.string().optional(),
   ifalias: z.string().optional(),
   inet6_addr_gen_mode: z.string().optional(),

@@ -13,6 +13,8 @@ export interface CgroupLimits {
   readonly memoryBytes: number | null;
   readonly processes: number | null;
   readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | null;
+  /** Share against its neighbours: `cpu.shares` (version 1) or `cpu.weight` (version 2) of the container's own group. */
+  readonly cpuWeight: number | null;
 }
 
 /**
@@ -26,6 +28,7 @@ export async function readCgroupLimits(membership: string, hostMountinfo: string
     memoryBytes: await smallest(memory, memory?.version === 1 ? "memory.limit_in_bytes" : "memory.max"),
     processes: await smallest(pids, "pids.max"),
     cpu: await smallestCpu(cpu),
+    cpuWeight: await smallest(cpu, cpu?.version === 1 ? "cpu.shares" : "cpu.weight"),
   };
 }
 

@@ -27,7 +27,7 @@ import {
 import type { KernelView } from "./kernel-view.ts";
 import { type KnownInstrument, knownInstruments } from "./known-instruments.ts";
 import { observeInstances } from "./observe-instances.ts";
-import { settledDeviations } from "./profile-readback.ts";
+import { kernelDeviations, settledDeviations } from "./profile-readback.ts";
 import { SPEC_DIGEST_KEY } from "./profile.ts";
 import type { RuntimeClient } from "./runtime-client.ts";
 import { Instance } from "./runtime-schemas.ts";
@@ -62,6 +62,8 @@ export interface Instances {
   start(instrument: string, signal?: AbortSignal): Promise<void>;
   /** Stops it: SIGTERM first, SIGKILL after ten seconds; then its volumes are detached. */
   stop(instrument: string, signal?: AbortSignal): Promise<void>;
+  /** SIGKILL for all of it; its volumes stay attached until it is stopped or started. */
+  kill(instrument: string): Promise<void>;
   /** All containers of the installation's project, each read back. */
   observe(): Promise<readonly ObservedInstrument[]>;
 }
@@ -125,7 +127,10 @@ export function instances(parts: InstancesParts): Instances {
       await using undo = new AsyncDisposableStack();
       undo.defer(() => bringDown(instrument));
       requireNone(instrument, configDeviations(one.profile, instance));
-      if (stateOf(instance) !== "running") {
+      const running = stateOf(instance) === "running";
+      const dead = running && !(await isAlive(parts, one, signal));
+      if (dead) await bringDown(instrument);
+      if (dead || !running) {
         await attachAll(parts, one);
         await startInstance(client, instance, signal);
       }
@@ -138,12 +143,14 @@ export function instances(parts: InstancesParts): Instances {
       await detachAll(volumes, instrument);
     },
 
+    kill: (instrument) => killInstance(client, instrument),
+
     observe: () => observeInstances(client, instruments, kernel),
   };
 }
 
 /** Whatever a container needs on the host. A frozen one has it, and keeps its volumes. */
-async function attachAll(parts: InstancesParts, one: KnownInstrument): Promise<void> {
+export async function attachAll(parts: InstancesParts, one: KnownInstrument): Promise<void> {
   const { name } = one.record.spec;
   const id = one.idmapBase + INSTRUMENT_UID;
   for (const volume of one.record.spec.volumes) {
@@ -154,10 +161,20 @@ async function attachAll(parts: InstancesParts, one: KnownInstrument): Promise<v
   await preparePlaces(one.profile, one.paths, parts.settings);
 }
 
-async function detachAll(volumes: VolumeStore, instrument: string): Promise<void> {
+export async function detachAll(volumes: VolumeStore, instrument: string): Promise<void> {
   for (const volume of await volumes.observe()) {
     if (volume.instrument === instrument) await volumes.detach(volume);
   }
+}
+
+/** A runtime calls a container running for some time after its first process was killed. */
+async function isAlive(
+  { client, kernel }: InstancesParts,
+  { record, profile }: KnownInstrument,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const pid = await pidOf(client, record.spec.name, signal);
+  return pid !== null && (await kernelDeviations(profile, pid, kernel)) !== null;
 }
 
 async function verify(
@@ -177,6 +194,7 @@ async function verify(
   try {
     await commands.run(["nsenter", `--net=/proc/${pid}/ns/net`, "--", ...up], signal ? { signal } : {});
   } catch (cause) {
+    if ((await kernelDeviations(one.profile, pid, kernel)) === null) throw endedAtOnce(name);
     throw await startFailure(client, name, cause);
   }
 }

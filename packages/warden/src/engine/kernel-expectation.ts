@@ -8,8 +8,11 @@ import type { InstrumentSpec } from "@bulkhead/schema";
 import type { Dialect } from "./dialect.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { IDMAP_SIZE, INSTRUMENT_UID } from "./idmap-claims.ts";
+import { isJoined } from "./joined-network.ts";
 import { memoryMounts } from "./mount-table.ts";
-import type { ProfilePaths } from "./profile-paths.ts";
+import { ADVERSARY_PATH, EGRESS_PATH, type ProfilePaths } from "./profile-paths.ts";
+import { RESOURCE_LIMITS } from "./resource-limits.ts";
+import { cpuShares, rolePriority } from "./role-priority.ts";
 
 /** Capability sets in hex, as /proc/PID/status prints them. */
 const NO_CAPABILITY = "0000000000000000";
@@ -39,6 +42,11 @@ export interface KernelExpectation {
   readonly memoryBytes: number;
   readonly processes: number;
   readonly cpu: { readonly quotaUs: number; readonly periodUs: number };
+  /** Share of the processor: `cpu.weight` or `cpu.shares`, by the host's cgroup version. */
+  readonly cpuWeight: number;
+  readonly oomScoreAdjust: number;
+  /** Of the first process, which all others have from it; by the names of /proc/PID/limits. */
+  readonly resourceLimits: Readonly<Record<string, number>>;
   /** What the AppArmor label begins with; null where the host has no AppArmor. */
   readonly appArmorPrefix: string | null;
 }
@@ -52,6 +60,7 @@ export function planKernelExpectation(input: {
   readonly netRaw: boolean;
 }): KernelExpectation {
   const { spec, paths, idmapBase, dialect, host } = input;
+  const priority = rolePriority(spec);
   return {
     uid: idmapBase + INSTRUMENT_UID,
     idmap: { base: idmapBase, size: IDMAP_SIZE },
@@ -61,20 +70,35 @@ export function planKernelExpectation(input: {
       ...memoryMounts(spec).map(({ path, sizeBytes }) => ({ path, kind: "memory", sizeBytes }) as const),
       { path: "/opt/node", kind: "read-only", source: paths.nodeDir },
       { path: "/run/bulkhead", kind: "read-only", source: paths.socketsDir },
+      ...(paths.egressDir === undefined
+        ? []
+        : [{ path: EGRESS_PATH, kind: "read-only", source: paths.egressDir } as const]),
       { path: "/inbox", kind: "read-only", source: paths.inboxDir },
+      ...(paths.adversaryDir === undefined
+        ? []
+        : [{ path: ADVERSARY_PATH, kind: "read-only", source: paths.adversaryDir } as const]),
       ...Object.entries(paths.volumeDirs).map(
         ([id, source]) => ({ path: `/data/${id}`, kind: "volume", source }) as const,
       ),
     ],
     runtimeMounts: ["/dev", "/proc", "/sys"],
     forbiddenMounts: [dialect.guestApiPath],
-    network:
-      spec.network.kind === "engine"
-        ? { kind: "joined", netnsFile: paths.netnsFile }
-        : { kind: "own", interfaces: spec.network.kind === "mirror" ? ["lo", "mon0"] : ["lo"] },
+    network: isJoined(spec.network)
+      ? { kind: "joined", netnsFile: paths.netnsFile }
+      : { kind: "own", interfaces: spec.network.kind === "mirror" ? ["lo", "mon0"] : ["lo"] },
     memoryBytes: spec.memoryBytes,
     processes: spec.processes,
     cpu: { quotaUs: cpuAllowanceMs(spec.cpu) * 1000, periodUs: 100_000 },
+    cpuWeight: host.cgroup === "v2" ? priority.cpuWeight : cpuShares(priority),
+    oomScoreAdjust: priority.oomScoreAdjust,
+    resourceLimits: {
+      "Max core file size": 0,
+      "Max locked memory": RESOURCE_LIMITS.memlock,
+      "Max msgqueue size": RESOURCE_LIMITS.msgqueue,
+      "Max open files": RESOURCE_LIMITS.nofile,
+      "Max pending signals": RESOURCE_LIMITS.sigpending,
+      "Max realtime priority": RESOURCE_LIMITS.rtprio,
+    },
     appArmorPrefix: host.appArmor ? dialect.appArmorPrefix : null,
   };
 }

@@ -24,6 +24,10 @@ export interface ProcessView {
   readonly joinedNetns: string | null;
   readonly interfaces: readonly string[];
   readonly limits: CgroupLimits;
+  /** /proc/PID/limits */
+  readonly resourceLimits: string;
+  /** /proc/PID/oom_score_adj */
+  readonly oomScoreAdjust: string;
   /** Null where the kernel keeps none. */
   readonly appArmorLabel: string | null;
 }
@@ -53,6 +57,8 @@ export function hostKernelView(): KernelView {
           namedNetns: await namedNetns(),
           joinedNetns: netnsFile === null ? null : await netnsOf(netnsFile),
           interfaces: parseInterfaces(await readFile(`${dir}/net/dev`, "utf8")),
+          resourceLimits: await readFile(`${dir}/limits`, "utf8"),
+          oomScoreAdjust: await readFile(`${dir}/oom_score_adj`, "utf8"),
           limits: await readCgroupLimits(await readFile(`${dir}/cgroup`, "utf8"), hostMountinfo),
           appArmorLabel: await appArmorLabel(dir),
         };

@@ -4,8 +4,9 @@
  * Invariants: pure; each is nosuid, nodev and noexec, and its pages are charged to the container's memory limit.
  * As `lxc.mount.entry` lines they would be mounted after the disks and hide /run/bulkhead.
  */
-import type { InstrumentSpec } from "@bulkhead/schema";
+import type { ContainmentLayer, InstrumentSpec } from "@bulkhead/schema";
 import { INSTRUMENT_UID } from "./idmap-claims.ts";
+import { EVERY_LAYER } from "./weakening.ts";
 
 /** One tmpfs, by its path inside the container. */
 export interface MemoryMount {
@@ -18,6 +19,8 @@ export interface MemoryMount {
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+/** What a canary without the limit may fill: its memory limit still holds. */
+const WITHOUT_LIMIT = 1024 * MIB;
 
 export function memoryMounts(spec: InstrumentSpec): readonly MemoryMount[] {
   // A quarter of the memory limit, so that a full /tmp alone cannot kill the instrument.
@@ -31,15 +34,23 @@ export function memoryMounts(spec: InstrumentSpec): readonly MemoryMount[] {
   ];
 }
 
-/** fstab(5) text; paths are relative to the root file system, as lxc.mount.fstab wants them. */
-export function renderMountTable(spec: InstrumentSpec): string {
+/**
+ * fstab(5) text; paths are relative to the root file system, as lxc.mount.fstab wants them.
+ * @param without layers left out, for a canary alone
+ */
+export function renderMountTable(
+  spec: InstrumentSpec,
+  without: ReadonlySet<ContainmentLayer> = EVERY_LAYER,
+): string {
+  const flags = without.has("memory-mount-flags") ? "" : ",nosuid,nodev,noexec";
   return memoryMounts(spec)
     .map((mount) => {
       const owner = mount.ownedByInstrument ? `,uid=${INSTRUMENT_UID},gid=${INSTRUMENT_UID}` : "";
       // /dev is a fresh tmpfs by then, so that /dev/shm has to be made.
       const create = mount.path.startsWith("/dev/") ? "create=dir," : "";
-      const size = `size=${mount.sizeBytes / KIB}k,mode=${mount.mode}${owner}`;
-      return `tmpfs ${mount.path.slice(1)} tmpfs ${create}${size},nosuid,nodev,noexec 0 0\n`;
+      const limit = without.has("memory-mount-size") ? WITHOUT_LIMIT : mount.sizeBytes;
+      const size = `size=${limit / KIB}k,mode=${mount.mode}${owner}`;
+      return `tmpfs ${mount.path.slice(1)} tmpfs ${create}${size}${flags} 0 0\n`;
     })
     .join("");
 }

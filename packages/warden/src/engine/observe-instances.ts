@@ -4,7 +4,7 @@
  * Invariants: reads only; a container that is not ours by record and digest is reported as such, never skipped; one
  * whose first process ended meanwhile is stopped, not deviating.
  */
-import { Name, type ObservedInstrument } from "@bulkhead/schema";
+import { CANARY_NAME, Name, type ObservedInstrument } from "@bulkhead/schema";
 import * as z from "zod";
 import { configDeviations } from "./config-deviations.ts";
 import { pidOf, stateOf } from "./instance-state.ts";
@@ -21,7 +21,8 @@ export async function observeInstances(
   kernel: KernelView,
 ): Promise<readonly ObservedInstrument[]> {
   const found = await client.get("/1.0/instances?recursion=1", z.array(Instance));
-  const named = found.filter(({ name }) => Name.safeParse(name).success);
+  // A canary is nobody's instrument: who makes it sees to it.
+  const named = found.filter(({ name }) => name !== CANARY_NAME && Name.safeParse(name).success);
   return Promise.all(named.map((instance) => observeOne(instance, { client, instruments, kernel })));
 }
 

@@ -20,6 +20,9 @@ const expected: KernelExpectation = {
   memoryBytes: 64 * 2 ** 20,
   processes: 32,
   cpu: { quotaUs: 150_000, periodUs: 100_000 },
+  cpuWeight: 205,
+  oomScoreAdjust: 600,
+  resourceLimits: { "Max core file size": 0, "Max open files": 4096 },
   appArmorPrefix: null,
 };
 
@@ -48,6 +51,10 @@ NoNewPrivs:\t1
 Seccomp:\t2
 Seccomp_filters:\t1
 `;
+const RESOURCES = `Limit                     Soft Limit           Hard Limit           Units
+Max core file size        0                    0                    bytes
+Max open files            4096                 4096                 files
+`;
 const view: ProcessView = {
   status: STATUS,
   uidMap: "         0 1000000000      65536\n",
@@ -63,7 +70,10 @@ const view: ProcessView = {
     memoryBytes: 64 * 2 ** 20,
     processes: 32,
     cpu: { quotaUs: 150_000, periodUs: 100_000 },
+    cpuWeight: 205,
   },
+  resourceLimits: RESOURCES,
+  oomScoreAdjust: "600\n",
   appArmorLabel: null,
 };
 
@@ -114,20 +124,40 @@ const cases: readonly (readonly [name: string, change: Partial<ProcessView>, fou
   ["a NIC", { interfaces: ["lo", "eth0"] }, ['the interface "eth0" is not in the profile']],
   [
     "no limits",
-    { limits: { memoryBytes: null, processes: null, cpu: null } },
+    {
+      limits: { memoryBytes: null, processes: null, cpu: null, cpuWeight: null },
+      resourceLimits: "",
+      oomScoreAdjust: "",
+    },
     [
       "memory is limited to nothing, not 67108864",
       "processes are limited to nothing, not 32",
       "CPU is limited to nothing, not 1.5",
+      "its share of the processor is unset, not 205",
+      "its oom_score_adj is unset, not 600",
+      "Max core file size is unset of unset, not 0",
+      "Max open files is unset of unset, not 4096",
     ],
   ],
   [
     "other limits",
-    { limits: { memoryBytes: 2 ** 30, processes: 64, cpu: { quotaUs: 200_000, periodUs: 100_000 } } },
+    {
+      limits: {
+        memoryBytes: 2 ** 30,
+        processes: 64,
+        cpu: { quotaUs: 200_000, periodUs: 100_000 },
+        cpuWeight: 1024,
+      },
+      resourceLimits: RESOURCES.replace("4096                 4096 ", "4096                 unlimited "),
+      oomScoreAdjust: "-1000\n",
+    },
     [
       "memory is limited to 1073741824, not 67108864",
       "processes are limited to 64, not 32",
       "CPU is limited to 2, not 1.5",
+      "its share of the processor is 1024, not 205",
+      "its oom_score_adj is -1000, not 600",
+      "Max open files is 4096 of unlimited, not 4096",
     ],
   ],
   ["a writable root", { mountinfo: MOUNTS.replace("/ ro,", "/ rw,") }, ["/ is not ro"]],

@@ -17,6 +17,7 @@ export function processDeviations(expected: KernelExpectation, view: ProcessView
     ...idmapDeviations("gid_map", expected, view.gidMap),
     ...networkDeviations(expected, view),
     ...limitDeviations(expected, view),
+    ...resourceDeviations(expected, view.resourceLimits),
     ...labelDeviations(expected, view),
     ...mountDeviations(expected, view.mountinfo, view.hostMountinfo),
   ];
@@ -88,7 +89,26 @@ function limitDeviations(expected: KernelExpectation, view: ProcessView): readon
   const share = cpu === null ? null : cpu.quotaUs / cpu.periodUs;
   const wanted = expected.cpu.quotaUs / expected.cpu.periodUs;
   if (share !== wanted) deviations.push(`CPU is limited to ${share ?? "nothing"}, not ${wanted}`);
+  const weight = view.limits.cpuWeight;
+  if (weight !== expected.cpuWeight) {
+    deviations.push(`its share of the processor is ${weight ?? "unset"}, not ${expected.cpuWeight}`);
+  }
+  const score = view.oomScoreAdjust.trim();
+  if (score !== String(expected.oomScoreAdjust)) {
+    deviations.push(`its oom_score_adj is ${score || "unset"}, not ${expected.oomScoreAdjust}`);
+  }
   return deviations;
+}
+
+/** `NAME  SOFT  HARD  UNITS` in columns (proc_pid_limits(5)): both must be what was set. */
+function resourceDeviations(expected: KernelExpectation, table: string): readonly string[] {
+  const lines = table.split("\n");
+  return Object.entries(expected.resourceLimits).flatMap(([name, value]) => {
+    const line = lines.find((each) => each.startsWith(`${name} `));
+    const [soft, hard] = line?.slice(name.length).trim().split(/\s+/) ?? [];
+    if (soft === String(value) && hard === String(value)) return [];
+    return [`${name} is ${soft ?? "unset"} of ${hard ?? "unset"}, not ${value}`];
+  });
 }
 
 function labelDeviations(expected: KernelExpectation, view: ProcessView): readonly string[] {

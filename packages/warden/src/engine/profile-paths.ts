@@ -13,15 +13,22 @@ export interface ProfilePaths {
   readonly nodeDir: string;
   /** Holds bus.sock and ui.sock; seen at /run/bulkhead. */
   readonly socketsDir: string;
+  /** Holds egress.sock; seen at EGRESS_PATH. Only where the site grants egress. */
+  readonly egressDir?: string;
   /** Seen at /inbox. */
   readonly inboxDir: string;
   /** The mount table that `fstab` must be written to before the start. */
   readonly mountTableFile: string;
-  /** The namespace that a capture engine joins; unused by the others. */
+  /** The namespace of warden's that it joins, where its network is of that kind. */
   readonly netnsFile: string;
   /** By volume id: the directory seen at /data/<id>. */
   readonly volumeDirs: Readonly<Record<string, string>>;
+  /** Seen read-only at ADVERSARY_PATH; in a canary alone. */
+  readonly adversaryDir?: string;
 }
+
+/** Where a canary sees the program that tries to get out. */
+export const ADVERSARY_PATH = "/run/adversary";
 
 /** @param volumeDir where a volume's data directory is, by its id */
 export function profilePaths(
@@ -33,12 +40,16 @@ export function profilePaths(
     pool: layout.slug,
     nodeDir: layout.nodeDir,
     socketsDir: join(layout.socketsDir, spec.name),
+    ...(spec.egress ? { egressDir: join(layout.egressDir, "sockets", spec.name) } : {}),
     inboxDir: join(layout.inboxDir, spec.name),
     mountTableFile: mountTableFile(layout, spec.name),
     netnsFile: `/run/netns/${layout.slug}-${spec.name}`,
     volumeDirs: Object.fromEntries(spec.volumes.map(({ id }) => [id, volumeDir(id)])),
   };
 }
+
+/** Where the proxy's directory is seen; `/run/bulkhead/egress.sock` leads into it. */
+export const EGRESS_PATH = "/run/bulkhead/egress";
 
 /** Below libDir, which others may pass through: the runtime reads it as the container's root, an unprivileged user. */
 export function mountTableFile(layout: InstallationLayout, instrument: string): string {

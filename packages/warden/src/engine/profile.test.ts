@@ -18,6 +18,7 @@ const spec: InstrumentSpec = {
   processes: 64,
   volumes: [{ id: "rules", kind: "persistent", sizeBytes: 64 * MIB }],
   ui: true,
+  egress: false,
   network: { kind: "none" },
 };
 
@@ -36,7 +37,7 @@ function input(more: Partial<InstrumentSpec> = {}, rest: Partial<ProfileInput> =
     },
     idmapBase: 1_000_065_536,
     dialect: LXD_DIALECT,
-    host: { cgroup: "v1", appArmor: false },
+    host: { cgroup: "v1", appArmor: false, ioWeightFile: null },
     ...rest,
   };
 }
@@ -61,7 +62,13 @@ suite("profile", () => {
     assertSnapshot(t, input({ capabilities: ["NET_RAW"], network: { kind: "mirror" } })));
   test("capture engine", (t) => assertSnapshot(t, input({ network: { kind: "engine" }, volumes: [] })));
   test("Incus, with AppArmor", (t) =>
-    assertSnapshot(t, input({}, { dialect: INCUS_DIALECT, host: { cgroup: "v2", appArmor: true } })));
+    assertSnapshot(
+      t,
+      input(
+        {},
+        { dialect: INCUS_DIALECT, host: { cgroup: "v2", appArmor: true, ioWeightFile: "io.weight" } },
+      ),
+    ));
 
   test("NET_RAW is for taps alone", () => {
     for (const kind of ["none", "engine"] as const) {

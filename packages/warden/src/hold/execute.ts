@@ -24,9 +24,21 @@ export async function executeStep(
     await execute(step, context);
     return null;
   } catch (error) {
-    const code = error instanceof WardenError ? error.code : "step-failed";
-    return { step, code, message: error instanceof Error ? error.message : String(error) };
+    const { cause, undoing } = unwound(error);
+    const code = cause instanceof WardenError ? cause.code : "step-failed";
+    return { step, code, message: [cause, ...undoing].map(messageOf).join("; and when it was undone: ") };
   }
+}
+
+/** What failed first, and what failed while that was undone (ECMAScript's disposal keeps them in one another). */
+function unwound(error: unknown): { readonly cause: unknown; readonly undoing: readonly unknown[] } {
+  if (!(error instanceof SuppressedError)) return { cause: error, undoing: [] };
+  const { cause, undoing } = unwound(error.suppressed);
+  return { cause, undoing: [...undoing, error.error] };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

@@ -14,11 +14,12 @@ export interface Found {
   readonly observed: Observed;
   readonly lastSteps: readonly Step[];
   readonly problems: WardenState["problems"];
+  readonly vault: WardenState["vault"];
 }
 
 export function stateOf(
   found: Found,
-  remembered: Pick<HoldState, "stopped" | "crashes">,
+  remembered: Pick<HoldState, "stopped" | "crashes" | "erasures">,
   nowMs: number,
 ): Omit<WardenState, "revision"> {
   const { site, checked, observed } = found;
@@ -37,5 +38,12 @@ export function stateOf(
     problems: found.problems,
     lastSteps: [...found.lastSteps],
     pending: instruments.flatMap(({ name, wider }) => wider.map((what) => ({ instrument: name, what }))),
+    vault: found.vault,
+    erasures: [...remembered.erasures],
   };
+}
+
+/** Host pids of the instruments that run. */
+export function pidsOf(observed: Observed): ReadonlyMap<string, number> {
+  return new Map(observed.instruments.flatMap(({ name, pid }) => (pid === null ? [] : [[name, pid]])));
 }

@@ -1,10 +1,10 @@
 /**
  * Hold state: what the holder must remember over its own death: which instruments somebody stopped
- * by hand, and when each one ended by itself.
+ * by hand, when each one ended by itself, and whose data was destroyed last and when.
  */
 import { join } from "node:path";
 import { CRASH_WINDOW_MS, nextStartMs } from "@bulkhead/core";
-import { type InstallationLayout, Name } from "@bulkhead/schema";
+import { Erasure, type InstallationLayout, Name } from "@bulkhead/schema";
 import * as z from "zod";
 import { writeFileAtomically } from "../site/atomic-file.ts";
 import { readIfPresent } from "../site/read-file.ts";
@@ -12,6 +12,7 @@ import { readIfPresent } from "../site/read-file.ts";
 const HoldFile = z.strictObject({
   stopped: z.array(Name),
   ends: z.record(Name, z.array(z.strictObject({ atMs: z.number(), reason: z.string() }))),
+  erasures: z.array(Erasure).default([]),
 });
 type Ends = z.infer<typeof HoldFile>["ends"];
 
@@ -19,18 +20,20 @@ export class HoldState {
   readonly #file: string;
   readonly #stopped: Set<Name>;
   #ends: Ends;
+  #erasures: readonly Erasure[];
 
-  private constructor(file: string, stopped: readonly Name[], ends: Ends) {
+  private constructor(file: string, { stopped, ends, erasures }: z.infer<typeof HoldFile>) {
     this.#file = file;
     this.#stopped = new Set(stopped);
     this.#ends = ends;
+    this.#erasures = erasures;
   }
 
   static async open(layout: InstallationLayout): Promise<HoldState> {
     const file = join(layout.wardenDir, "hold.json");
     const text = await readIfPresent(file);
-    const { stopped, ends } = text === null ? { stopped: [], ends: {} } : HoldFile.parse(JSON.parse(text));
-    return new HoldState(file, stopped, ends);
+    const nothing = { stopped: [], ends: {}, erasures: [] };
+    return new HoldState(file, text === null ? nothing : HoldFile.parse(JSON.parse(text)));
   }
 
   get stopped(): readonly Name[] {
@@ -56,12 +59,24 @@ export class HoldState {
     await this.#save();
   }
 
+  get erasures(): readonly Erasure[] {
+    return this.#erasures;
+  }
+
+  /** Records that an instrument's data was destroyed; the last of each instrument is kept. */
+  async recordErasure(erasure: Erasure): Promise<void> {
+    const others = this.#erasures.filter(({ instrument }) => instrument !== erasure.instrument);
+    this.#erasures = [...others, erasure];
+    await this.#save();
+  }
+
   /** Forgets instruments that the site no longer has. */
   async keepOnly(instruments: readonly Name[]): Promise<void> {
     for (const name of this.#stopped) if (!instruments.includes(name)) this.#stopped.delete(name);
     this.#ends = Object.fromEntries(
       Object.entries(this.#ends).filter(([name]) => instruments.includes(name)),
     );
+    this.#erasures = this.#erasures.filter(({ instrument }) => instruments.includes(instrument));
     await this.#save();
   }
 
@@ -85,6 +100,9 @@ export class HoldState {
   }
 
   async #save(): Promise<void> {
-    await writeFileAtomically(this.#file, JSON.stringify({ stopped: this.stopped, ends: this.#ends }));
+    await writeFileAtomically(
+      this.#file,
+      JSON.stringify({ stopped: this.stopped, ends: this.#ends, erasures: this.#erasures }),
+    );
   }
 }

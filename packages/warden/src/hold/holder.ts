@@ -5,14 +5,34 @@
  * One thing at a time: passes, applies and orders run in a queue. It decides nothing: the core
  * plans, the executors act, and after a failure the host is observed again.
  */
-import { type CheckedSite, checkedSite, type Desired, type DesiredTap, planSteps } from "@bulkhead/core";
-import type { ApplyOutcome, Name, Observed, Step, TapCounters, WardenState } from "@bulkhead/schema";
+import {
+  type CheckedSite,
+  checkedSite,
+  type Desired,
+  type DesiredPort,
+  type DesiredTap,
+  planSteps,
+} from "@bulkhead/core";
+import type {
+  ApplyOutcome,
+  InstrumentSpec,
+  Name,
+  Step,
+  TapCounters,
+  WardenState,
+  PortReport,
+} from "@bulkhead/schema";
 import { WardenError } from "../error.ts";
 import type { StoredSite } from "../site/site-store.ts";
 import { applySite } from "./apply-site.ts";
+import { destroyData } from "./destroy-data.ts";
+import { EndWatch } from "./end-watch.ts";
 import { executeAll, executeStep, type StepFailure } from "./execute.ts";
-import { type Found, stateOf } from "./found-state.ts";
+import { type Found, pidsOf, stateOf } from "./found-state.ts";
 import { type HolderParts, SITE_FILE, type StepContext } from "./ports.ts";
+import { NO_NETWORK, NOTHING } from "./nothing-desired.ts";
+import { lockedProblems, problemOf } from "./problems.ts";
+import { noteApply } from "./note-apply.ts";
 import { TaskQueue } from "./task-queue.ts";
 import { StateFeed } from "./state-feed.ts";
 
@@ -23,16 +43,15 @@ const HINT_MS = 300;
 const RETRY_MS = 5_000;
 /** After steps were taken, what they caused is looked at soon. */
 const SETTLE_MS = 500;
-const NOTHING: Desired = { instruments: [], spans: [], taps: [] };
 
 export class Holder {
   readonly #parts: HolderParts;
   readonly #queue = new TaskQueue();
   readonly feed = new StateFeed();
-  /** Instruments that ran when last looked at: one that does not run now has ended by itself. */
-  #running = new Set<Name>();
-  #known = new Map<string, string>();
+  readonly #ends: EndWatch;
   #taps: readonly DesiredTap[] = [];
+  #ports: readonly DesiredPort[] = [];
+  #instruments: Desired["instruments"] = [];
   #timer: NodeJS.Timeout | null = null;
   /** When the timer is due, by the monotonic clock. */
   #dueMs = 0;
@@ -40,6 +59,7 @@ export class Holder {
 
   constructor(parts: HolderParts) {
     this.#parts = parts;
+    this.#ends = new EndWatch(parts);
   }
 
   /** Begins to hold; ends when the signal aborts. */
@@ -64,9 +84,10 @@ export class Holder {
     return this.#queue.run(async () => {
       this.#requireHolding();
       const { sites, audit } = this.#parts;
+      const former = await sites.accepted();
       const staged = await sites.takeStaged();
       const outcome = await applySite(staged, this.#parts, (step, context) => this.#take(step, context));
-      await audit.append("site.apply", staged.version, { outcome: outcome.outcome });
+      await noteApply(audit, former, staged, outcome);
       if (outcome.outcome !== "applied") await sites.discard(staged);
       await this.#pass();
       return outcome;
@@ -75,14 +96,14 @@ export class Holder {
 
   /** @throws WardenError `unknown-instrument` */
   setStopped(instrument: Name, stopped: boolean): Promise<void> {
-    return this.#order(instrument, stopped ? "stop" : "start", async () => {
+    return this.#order(instrument, async () => {
       await this.#parts.state.setStopped(instrument, stopped);
       if (!stopped) await this.#parts.state.forgetEnds(instrument);
     });
   }
 
   restart(instrument: Name): Promise<void> {
-    return this.#order(instrument, "restart", async (site) => {
+    return this.#order(instrument, async (site) => {
       const step: Step = { kind: "instrument.stop", target: instrument, why: "restart by hand", instrument };
       await this.#mustDo(step, { siteDir: site.dir });
       await this.#parts.state.setStopped(instrument, false);
@@ -101,7 +122,7 @@ export class Holder {
         desired.instruments.map((i) => i.name),
       );
       await this.#bring(
-        { ...desired, spans: [], taps: [] },
+        { ...desired, ...NO_NETWORK },
         desired.instruments.map((i) => i.name),
       );
       await this.#parts.audit.append("sensor.down", "sensor", {});
@@ -114,6 +135,27 @@ export class Holder {
       this.#letGo();
       await this.#bring(NOTHING, []);
       await this.#parts.host.teardown();
+    });
+  }
+
+  /** An instrument has more than it was given: stopped at once, told, and started again as one that ended by itself. */
+  async exceeded(instrument: Name, finding: string): Promise<void> {
+    const { host, audit } = this.#parts;
+    this.#ends.halted(instrument, `it was stopped: ${finding}`);
+    await host.halt(instrument);
+    await audit.append("limit.exceeded", instrument, { finding });
+    await this.#queue.run(async () => {
+      await this.#pass();
+      await this.#ends.settleHalt(instrument);
+    });
+  }
+
+  /** Those of the accepted site that ran at the last look, with what they were made from. */
+  running(): readonly { readonly spec: InstrumentSpec; readonly pid: number }[] {
+    const pids = pidsOf(this.feed.current.observed);
+    return this.#instruments.flatMap(({ name, spec }) => {
+      const pid = pids.get(name);
+      return pid === undefined ? [] : [{ spec, pid }];
     });
   }
 
@@ -151,23 +193,32 @@ export class Holder {
 
   async #holdOnce(): Promise<number> {
     const { host, sites, state, nowMs } = this.#parts;
+    const vault = this.#parts.vault();
     const site = await sites.accepted();
     const checked = await this.#checked();
     const desired = checked?.desired ?? NOTHING;
     this.#taps = desired.taps;
+    this.#ports = desired.ports;
+    this.#instruments = desired.instruments;
     const before = await host.observe(desired);
-    await this.#noteEnds(before);
+    await this.#ends.look(before);
     const held = state.crashes(nowMs()).filter((c) => c.nextStartMs > nowMs());
     const steps = planSteps({
       desired,
       observed: before,
       stopped: state.stopped,
       held: held.map((c) => c.instrument),
+      locked: vault.state !== "unlocked",
     }).filter((step) => site !== null || step.kind !== "volume.remove");
 
-    const now = { site, checked, lastSteps: steps };
+    const now = { site, checked, lastSteps: steps, vault };
     // What was found is said before it is put right, and what failed before stays said until it is known better.
-    if (steps.length > 0) this.#publish({ ...now, observed: before, problems: this.feed.current.problems });
+    if (steps.length > 0)
+      this.#publish({
+        ...now,
+        observed: before,
+        problems: this.feed.current.problems.filter(({ target }) => target !== "audit"),
+      });
     const failures = await executeAll(
       steps,
       host.executors,
@@ -179,8 +230,11 @@ export class Holder {
         await state.recordEnd(failure.step.instrument, nowMs(), failure.message);
     }
     const after = steps.length > 0 ? await host.observe(desired) : before;
-    this.#running = new Set(after.instruments.filter((i) => i.state === "running").map((i) => i.name));
-    const problems = failures.map((f) => ({ target: f.step.target, code: f.code, message: f.message }));
+    this.#ends.seenRunning(after);
+    const problems = [
+      ...failures.map((f) => ({ target: f.step.target, code: f.code, message: f.message })),
+      ...lockedProblems(vault, { desired, observed: after, stopped: state.stopped }),
+    ];
     this.#publish({ ...now, observed: after, problems });
     const due = state
       .crashes(nowMs())
@@ -190,23 +244,25 @@ export class Holder {
     return Math.max(50, Math.min(failures.length > 0 ? RETRY_MS : INTERVAL_MS, ...due));
   }
 
-  #publish(found: Found): void {
-    this.feed.publish(stateOf(found, this.#parts.state, this.#parts.nowMs()));
+  /**
+   * Destroys an instrument's data, its keys first; the site then makes it anew, empty, if it still has it.
+   * @throws WardenError `unknown-instrument`, `step-failed`
+   */
+  destroy(instrument: Name): Promise<void> {
+    return this.#queue.run(async () => {
+      this.#requireHolding();
+      const found = await this.#parts.host.observe((await this.#checked())?.desired ?? NOTHING);
+      await destroyData(instrument, found, this.#parts, (step) =>
+        this.#mustDo(step, { siteDir: "/nonexistent" }),
+      );
+      this.#ends.stopped(instrument);
+      await this.#pass();
+    });
   }
 
-  async #noteEnds(observed: Observed): Promise<void> {
-    const { state, audit, nowMs } = this.#parts;
-    for (const { name, state: now, deviations } of observed.instruments) {
-      if (this.#running.has(name) && now !== "running") {
-        await state.recordEnd(name, nowMs(), `its container is ${now}`);
-        await audit.append("instrument.ended", name, { state: now });
-      }
-      // Audited once for each finding, not at each look.
-      const finding = deviations.join("; ");
-      if (finding !== "" && this.#known.get(name) !== finding)
-        await audit.append("containment.differs", name, { finding });
-      this.#known.set(name, finding);
-    }
+  #publish(found: Found): void {
+    const problems = [...found.problems, ...this.#parts.audit.problems()];
+    this.feed.publish(stateOf({ ...found, problems }, this.#parts.state, this.#parts.nowMs()));
   }
 
   /** The accepted site as the core reads it; null before the first apply. */
@@ -236,7 +292,8 @@ export class Holder {
       await this.#mustDo(step, { siteDir: "/nonexistent" });
   }
 
-  #order(instrument: Name, verb: string, act: (site: StoredSite) => Promise<void>): Promise<void> {
+  /** Recorded by the one who asks for it, before: see api/ordered.ts. */
+  #order(instrument: Name, act: (site: StoredSite) => Promise<void>): Promise<void> {
     return this.#queue.run(async () => {
       this.#requireHolding();
       const site = await this.#parts.sites.accepted();
@@ -244,9 +301,8 @@ export class Holder {
       if (site === null || checked?.instruments.some((i) => i.name === instrument) !== true) {
         throw new WardenError("unknown-instrument", `no instrument ${instrument} in the site`);
       }
-      await this.#parts.audit.append(`instrument.${verb}`, instrument, {});
       await act(site);
-      this.#running.delete(instrument);
+      this.#ends.stopped(instrument);
       await this.#pass();
     });
   }
@@ -266,6 +322,7 @@ export class Holder {
   }
 
   async #note(step: Step, failure: StepFailure | null): Promise<void> {
+    if (failure === null || step.kind !== "instrument.start") this.#ends.taken(step);
     const detail =
       failure === null
         ? { why: step.why }
@@ -283,16 +340,12 @@ export class Holder {
     return this.#parts.host.counters(this.#taps, pidsOf(this.feed.current.observed));
   }
 
+  /** What passed the accepted site's ports and what was refused, read now. */
+  networkReport(): Promise<readonly PortReport[]> {
+    return this.#parts.host.networkReport(this.#ports);
+  }
+
   get state(): WardenState {
     return this.feed.current;
   }
-}
-
-function pidsOf(observed: Observed): ReadonlyMap<string, number> {
-  return new Map(observed.instruments.flatMap(({ name, pid }) => (pid === null ? [] : [[name, pid]])));
-}
-
-function problemOf(target: string, error: unknown): WardenState["problems"][number] {
-  const code = error instanceof WardenError ? error.code : "unexpected-error";
-  return { target, code, message: error instanceof Error ? error.message : String(error) };
 }

@@ -2,8 +2,17 @@
  * What the holder needs of the host: ports that it owns. The real ones are engine/, datapath/,
  * volumes/ and inbox/; tests of the holder give an in-memory host.
  */
-import type { Desired, DesiredTap } from "@bulkhead/core";
-import type { Catalogue, Observed, Step, StepKind, TapCounters } from "@bulkhead/schema";
+import type { Desired, DesiredPort, DesiredTap } from "@bulkhead/core";
+import type {
+  Catalogue,
+  Observed,
+  Step,
+  StepKind,
+  TapCounters,
+  VaultState,
+  WardenState,
+} from "@bulkhead/schema";
+import type { PortReport } from "@bulkhead/schema";
 import type { AcceptedPackages } from "../site/catalogue-store.ts";
 import type { SiteStore } from "../site/site-store.ts";
 import type { HoldState } from "./hold-state.ts";
@@ -24,7 +33,7 @@ export type Executors = {
 };
 
 /** What the host cannot know by itself. */
-export type Expected = Pick<Desired, "taps" | "spans">;
+export type Expected = Pick<Desired, "taps" | "spans" | "segments" | "ports" | "nics" | "egress">;
 
 export interface Host {
   readonly executors: Executors;
@@ -32,6 +41,10 @@ export interface Host {
   observe(expected: Expected): Promise<Observed>;
   /** Reads the taps' counters from outside the instruments; `pids` are those of the last look. */
   counters(taps: readonly DesiredTap[], pids: ReadonlyMap<string, number>): Promise<readonly TapCounters[]>;
+  /** What passed the ports on segments and what was refused, read now. */
+  networkReport(ports: readonly DesiredPort[]): Promise<readonly PortReport[]>;
+  /** Ends all of an instrument's processes at once, outside of any plan: containment comes before order. */
+  halt(instrument: string): Promise<void>;
   /** Calls back when something changed that is worth a look; a hint, never a fact. */
   onHint(listener: () => void): void;
   /** The compiler's objection to a capture filter; null where it takes it. */
@@ -49,13 +62,20 @@ export interface Audit {
   ): Promise<void>;
 }
 
+/** The audit log as the holder sees it. */
+export interface HolderAudit extends Audit {
+  /** What is not recorded as it should be. */
+  problems(): WardenState["problems"];
+}
+
 /** All that the holder works with. */
 export interface HolderParts {
   readonly host: Host;
   readonly sites: SiteStore;
   readonly accepted: AcceptedPackages;
   readonly state: HoldState;
-  readonly audit: Audit;
+  readonly audit: HolderAudit;
+  readonly vault: () => VaultState;
   readonly readCatalogue: () => Promise<Catalogue>;
   readonly nowMs: () => number;
 }

@@ -13,6 +13,8 @@ const NOTHING_YET: Content = {
   problems: [],
   lastSteps: [],
   pending: [],
+  vault: { state: "locked", method: null, problem: null },
+  erasures: [],
 };
 
 export class StateFeed {

@@ -5,19 +5,32 @@
  * when it is formatted; it never shrinks. A file system that is smaller than its file is made to fill it before the
  * next mount, because growing a mounted one needs a right (CAP_SYS_RESOURCE) that not every host's root has.
  */
-import { mkdir, open, rename, rm, rmdir, stat, truncate } from "node:fs/promises";
+import { mkdir, rename, rm, rmdir, stat, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Commands } from "../commands.ts";
 import { isWardenError } from "../error.ts";
 import { loopDevicesOf } from "./loop-devices.ts";
+import { readSuperblock } from "./superblock.ts";
 import { coded } from "./volume-error.ts";
 import type { NewVolume, VolumeRef } from "./volume-store.ts";
 
 /** Formatting and checking of some hundred gigabytes on a slow disk. */
 const slow = { timeoutMs: 600_000 } as const;
 
-/** @throws WardenError `volume-no-space`, `volume-create-failed` */
-export async function makeImage(file: string, volume: NewVolume, commands: Commands): Promise<void> {
+/** The least that a file system is of use with, and one for each 16 KiB. */
+const LEAST_INODES = 512;
+const BYTES_PER_INODE = 16 * 1024;
+
+/**
+ * `prepare` gets the formatted file, before it has its name.
+ * @throws WardenError `volume-no-space`, `volume-create-failed`; those of `prepare`
+ */
+export async function makeImage(
+  file: string,
+  volume: NewVolume,
+  commands: Commands,
+  prepare: (beside: string) => Promise<void>,
+): Promise<void> {
   const beside = `${file}.new`;
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await rm(beside, { force: true });
@@ -26,11 +39,14 @@ export async function makeImage(file: string, volume: NewVolume, commands: Comma
   undo.defer(() => rm(beside, { force: true }));
   await coded("volume-create-failed", volume, async () => {
     await reserve(beside, volume.sizeBytes, commands);
-    const options = ["-q", "-F", "-m", "0", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];
-    await commands.run(["mkfs.ext4", ...options, "--", beside], slow);
+    const inodes = Math.max(LEAST_INODES, Math.floor(volume.sizeBytes / BYTES_PER_INODE));
+    const features = ["-O", "encrypt", "-m", "0", "-N", String(inodes)];
+    const options = [...features, "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"];
+    await commands.run(["mkfs.ext4", "-q", "-F", ...options, "--", beside], slow);
     // mkfs zeroes its journal by punching holes where the file system below knows no better way.
     await reserve(beside, volume.sizeBytes, commands);
   });
+  await prepare(beside);
   await rename(beside, file);
 }
 
@@ -60,13 +76,13 @@ export async function growImage(
 }
 
 /**
- * Before a mount: makes the file system as large as its file, if it is not.
- * @throws WardenError `volume-grow-failed`
+ * Before a mount: refuses what is no sound image of ours, and makes the file system as large as its file.
+ * @throws WardenError `volume-damaged`, `volume-not-encrypted`, `volume-grow-failed`
  */
 export async function fillImage(file: string, ref: VolumeRef, commands: Commands): Promise<void> {
+  const { sizeBytes, blockBytes } = await readSuperblock(file, ref);
   // In use by a mount in another namespace: a check under it would be a second writer.
   if ((await loopDevicesOf(file)).length > 0) return;
-  const { sizeBytes, blockBytes } = await readSuperblock(file);
   if (sizeBytes + blockBytes > (await stat(file)).size) return;
   await coded("volume-grow-failed", ref, async () => {
     try {
@@ -87,16 +103,4 @@ async function reserve(file: string, sizeBytes: number, commands: Commands): Pro
 export function keepIfUsed(error: unknown): void {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code !== "ENOTEMPTY" && code !== "ENOENT") throw error;
-}
-
-/** ext4's superblock lies at byte 1024, little endian: Documentation/filesystems/ext4/super.rst. */
-async function readSuperblock(
-  file: string,
-): Promise<{ readonly sizeBytes: number; readonly blockBytes: number }> {
-  await using handle = await open(file, "r");
-  const block = Buffer.alloc(1024);
-  await handle.read(block, 0, block.length, 1024);
-  const blockBytes = 1024 << block.readUInt32LE(0x18);
-  const blocks = block.readUInt32LE(0x4) + block.readUInt32LE(0x150) * 2 ** 32;
-  return { sizeBytes: blocks * blockBytes, blockBytes };
 }

@@ -15,6 +15,9 @@ export async function coded(
   try {
     await action();
   } catch (cause) {
+    // It says already what is wrong with which volume.
+    if (isWardenError(cause) && (cause.code.startsWith("volume-") || cause.code.startsWith("vault-")))
+      throw cause;
     const full = isWardenError(cause) && /No space left on device/.test(cause.message);
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new WardenError(full ? "volume-no-space" : code, `${renderVolume(ref)}: ${reason}`, {

@@ -2,10 +2,12 @@
  * The port for instruments' storage: what the platform needs of a volume, whatever it is made of.
  *
  * Invariants: a volume's size is its quota and nobody else's loss; a persistent volume keeps its data until it is
- * removed; a transient one is new at each attach and gone at detach. Every method is idempotent. How data is kept
- * (plain, encrypted, sliced) is the implementation's own; so far there is image-volumes.ts.
+ * removed; a transient one is new at each attach and gone at detach. Every method is idempotent. How data is kept is the
+ * implementation's own; so far there is image-volumes.ts.
  */
 import type { Observed } from "@bulkhead/schema";
+
+export type ObservedVolume = Observed["volumes"][number];
 
 export interface VolumeRef {
   readonly instrument: string;
@@ -29,7 +31,7 @@ export interface VolumeStore {
   dataDir(volume: VolumeRef): string;
   /**
    * Makes a persistent volume, empty; one that exists is left alone. Nothing is left where it fails.
-   * @throws WardenError `volume-no-space`, `volume-kind-differs`
+   * @throws WardenError `volume-no-space`, `volume-kind-differs`, `volume-locked`
    */
   create(volume: NewVolume): Promise<void>;
   /**
@@ -40,18 +42,23 @@ export interface VolumeStore {
   grow(volume: VolumeRef, sizeBytes: number): Promise<void>;
   /**
    * Makes the data directory available: a persistent volume is mounted, a transient one is made anew first.
-   * @throws WardenError `volume-missing`, `volume-no-space`, `volume-mount-failed`
+   * Where it fails, nothing stays mounted and no key in the kernel.
+   * @throws WardenError `volume-missing`, `volume-no-space`, `volume-mount-failed`, `volume-damaged`, `volume-locked`,
+   *   `volume-not-encrypted`, `volume-key-missing`, `volume-key-damaged`, `volume-key-differs`
    */
   attach(volume: NewVolume, owner: VolumeOwner): Promise<void>;
   /**
-   * Takes it away from the host's own mounts; a transient volume is destroyed.
-   * @throws WardenError `volume-busy` where a process of the host uses it
+   * Takes its key out of the kernel and it away from the host's own mounts; a transient volume is destroyed.
+   * @throws WardenError `volume-busy` where a process of the host uses it, `volume-key-held` (it is unmounted then)
    */
   detach(volume: VolumeRef): Promise<void>;
   /**
-   * Destroys the volume and its data, once the kernel has let go.
+   * Destroys the volume's key at once, and its data once the kernel has let go.
    * @throws WardenError `volume-busy` {holders}
    */
   remove(volume: VolumeRef): Promise<void>;
+  /** Null where there is none; also the platform's own. */
+  find(volume: VolumeRef): Promise<ObservedVolume | null>;
+  /** Those of instruments. */
   observe(): Promise<Observed["volumes"]>;
 }

@@ -1,0 +1,2 @@
+/** What tests and tools may use of this instrument; its process begins in main.ts. */
+export { Settings } from "./settings.ts";

@@ -1,0 +1,246 @@
+/** Attempts to take more than was given, at the cost of others. */
+import type { Attempt } from "../attempt.ts";
+import { bytes, byBoth, syscall } from "./acts.ts";
+
+const CANARY = { kind: "canary" } as const;
+const MIB = 1024 * 1024;
+const SHELL = ["/bin/busybox", "sh", "-c"] as const;
+
+export const RESOURCES: readonly Attempt[] = [
+  {
+    id: "fork-bomb",
+    group: "resources",
+    means: "Start processes without end.",
+    actor: "user",
+    expected: ["EAGAIN"],
+    layers: ["process-limit"],
+    control: CANARY,
+    witness: { kind: "processes" },
+    run: (machine, { processes }) =>
+      machine.hold(
+        [
+          ...SHELL,
+          `i=0; while [ $i -lt ${processes + 8} ]; do /bin/busybox sleep 20 & i=$((i+1)); done; echo held; exec /bin/busybox sleep 20`,
+        ],
+        30_000,
+      ),
+  },
+  {
+    id: "memory-hog",
+    group: "resources",
+    means: "Take twice the memory that it was given.",
+    actor: "user",
+    expected: ["SIGKILL", "ENOMEM", "EFAILED"],
+    layers: ["memory-limit"],
+    control: CANARY,
+    witness: { kind: "memory" },
+    run: (machine, { memoryBytes }) =>
+      machine.hold(
+        [
+          ...SHELL,
+          // The first to be killed is the one that takes it, and not the adversary that has to report.
+          `echo 1000 > /proc/self/oom_score_adj; exec /bin/busybox dd if=/dev/zero of=/dev/null bs=${2 * memoryBytes} count=1000 2>&1 & echo started; /bin/busybox sleep 3; kill -0 $! && echo held && exec /bin/busybox sleep 20; exit 1`,
+        ],
+        30_000,
+      ),
+  },
+  {
+    id: "processor-hog",
+    group: "resources",
+    means: "Use more of the processor than it was given.",
+    actor: "user",
+    // It may spin; what counts is what it gets.
+    expected: ["done"],
+    layers: ["cpu-limit"],
+    control: CANARY,
+    applies: (spec) => spec.cpu <= 0.8,
+    witness: { kind: "cpu" },
+    run: async (machine) => {
+      const spin = `while :; do :; done`;
+      return await machine.hold([
+        ...SHELL,
+        `(${spin}) & (${spin}) & /bin/busybox sleep 3; echo held; exec /bin/busybox sleep 20`,
+      ]);
+    },
+  },
+  {
+    id: "open-files",
+    group: "resources",
+    means: "Open files without end.",
+    actor: "user",
+    expected: ["EMFILE"],
+    layers: ["open-files-limit"],
+    control: CANARY,
+    witness: { kind: "descriptor-count", above: 4096 },
+    run: (machine) => {
+      const held: number[] = [];
+      let errno: string | null = null;
+      while (held.length < 4500 && errno === null) {
+        const opened = machine.call("openat", -100, "/dev/null", 0, 0);
+        ({ errno } = opened);
+        if (errno === null) held.push(opened.value);
+      }
+      return {
+        answer: errno ?? "done",
+        undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
+      };
+    },
+  },
+  {
+    id: "inotify",
+    group: "resources",
+    means: "Take all of the host's file watches, which every container and the host share.",
+    actor: "user",
+    expected: ["EMFILE"],
+    layers: ["inotify-limit"],
+    control: CANARY,
+    witness: { kind: "descriptor-count", above: 100 },
+    run: (machine) => {
+      const held: number[] = [];
+      let errno: string | null = null;
+      while (held.length < 120 && errno === null) {
+        const made = machine.call("inotify_init1", 0);
+        ({ errno } = made);
+        if (errno === null) held.push(made.value);
+      }
+      return {
+        answer: errno ?? "done",
+        undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
+      };
+    },
+  },
+  {
+    id: "locked-memory",
+    group: "resources",
+    means: "Lock memory, so that the host cannot take it back.",
+    actor: "user",
+    expected: ["ENOMEM", "EPERM", "EAGAIN"],
+    layers: ["locked-memory-limit"],
+    control: CANARY,
+    witness: { kind: "status", pattern: "^VmLck:\\s+[1-9]\\d\\d" },
+    run: (machine) => {
+      const memory = Buffer.alloc(256 * 1024, 1);
+      const { errno } = machine.call("mlock", memory, memory.length);
+      return { answer: errno ?? "done", undo: () => void machine.call("munlock", memory, memory.length) };
+    },
+  },
+  ...byBoth({
+    id: "raise-limit",
+    group: "resources",
+    means: "Raise a hard limit of its own.",
+    expected: ["EPERM"],
+    layers: ["idmap"],
+    control: { kind: "host" },
+    witness: { kind: "limits", pattern: "^Max msgqueue size\\s+\\d+\\s+1638400" },
+    run: (machine) => {
+      const former = bytes(16);
+      // RLIMIT_MSGQUEUE, twice the kernel's default: what it was comes back, and is set again
+      const wanted = bytes(16, [0, 8, 1_638_400], [8, 8, 1_638_400]);
+      const { errno } = machine.call("prlimit64", 0, 12, wanted, former);
+      return { answer: errno ?? "done", undo: () => void machine.call("prlimit64", 0, 12, former, 0) };
+    },
+  }),
+  ...byBoth({
+    id: "core-dump",
+    group: "resources",
+    means: "Have its memory, with whatever secrets, written to the host's disk when it crashes.",
+    expected: ["EPERM"],
+    layers: ["idmap"],
+    control: { kind: "host" },
+    witness: { kind: "limits", pattern: "^Max core file size\\s+\\d+\\s+(7777777|unlimited)" },
+    run: (machine) => {
+      const former = bytes(16);
+      const { errno } = machine.call("prlimit64", 0, 4, bytes(16, [0, 8, 1], [8, 8, 7_777_777]), former);
+      return { answer: errno ?? "done", undo: () => void machine.call("prlimit64", 0, 4, former, 0) };
+    },
+  }),
+  {
+    id: "fill-memory-files",
+    group: "resources",
+    means: "Fill a file system in memory past its size.",
+    actor: "user",
+    expected: ["ENOSPC"],
+    layers: ["memory-mount-size"],
+    control: CANARY,
+    witness: { kind: "file-size", path: "/dev/shm/fill", above: 8 * MIB },
+    run: async (machine) => {
+      const deed = await machine.runProgram([
+        "/bin/busybox",
+        "dd",
+        "if=/dev/zero",
+        "of=/dev/shm/fill",
+        "bs=1M",
+        "count=10",
+      ]);
+      const file = machine.open("/dev/shm/fill", 0);
+      return {
+        ...deed,
+        undo: async () => {
+          await file.undo?.();
+          await machine.runProgram(["/bin/busybox", "rm", "-f", "/dev/shm/fill"]);
+        },
+      };
+    },
+  },
+  {
+    id: "packet-ring",
+    group: "resources",
+    means: "Take memory outside of its limit by a packet ring.",
+    actor: "user",
+    expected: ["EPERM"],
+    layers: ["seccomp-sockets"],
+    control: CANARY,
+    applies: (spec) => !spec.capabilities.includes("NET_RAW"),
+    witness: {
+      kind: "answer",
+      why: "the socket asked about does not exist, so that no ring is made where it is let in",
+    },
+    run: syscall("setsockopt", () => [1_000_000, 263, 5, bytes(16), 16], { reached: ["EBADF"] }),
+  },
+  {
+    id: "packet-ring-high-bits",
+    group: "resources",
+    means: "The same with bits set that the kernel ignores and a filter might compare.",
+    actor: "user",
+    expected: ["EPERM"],
+    layers: ["seccomp-sockets"],
+    control: CANARY,
+    applies: (spec) => !spec.capabilities.includes("NET_RAW"),
+    witness: {
+      kind: "answer",
+      why: "the socket asked about does not exist, so that no ring is made where it is let in",
+    },
+    run: syscall("setsockopt", () => [1_000_000, 0x1_0000_0107n, 0x1_0000_0005n, bytes(16), 16], {
+      reached: ["EBADF"],
+    }),
+  },
+  {
+    id: "fill-volume",
+    group: "storage",
+    means: "Write more to its volume than it was given.",
+    actor: "user",
+    expected: ["ENOSPC"],
+    layers: ["volume-size"],
+    control: {
+      kind: "none",
+      why: "a volume is a file of a fixed size: without that there is no volume to write to",
+    },
+    applies: (spec) => spec.volumes.length > 0,
+    witness: { kind: "answer", why: "the image's size is fixed; the host's free space is not the canary's" },
+    run: async (machine, { volumes: [dir = "/data"] }) => {
+      const file = `${dir}/bulkhead-verify-fill`;
+      const deed = await machine.runProgram([
+        "/bin/busybox",
+        "dd",
+        "if=/dev/zero",
+        `of=${file}`,
+        "bs=1M",
+        "count=80",
+      ]);
+      return {
+        ...deed,
+        undo: async () => void (await machine.runProgram(["/bin/busybox", "rm", "-f", file])),
+      };
+    },
+  },
+];

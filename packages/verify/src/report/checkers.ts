@@ -1,0 +1,19 @@
+/** Public checkers that were looked for, and why each was or was not run against a canary. */
+export const CHECKERS: readonly { readonly name: string; readonly why: string }[] = [
+  {
+    name: "lynis",
+    why: "Debian carries it; it audits a whole system's configuration and needs a shell and its tools, which an instrument's image does not have.",
+  },
+  {
+    name: "checksec",
+    why: "Debian carries it; it reads how programs were compiled, which says nothing about a container's walls.",
+  },
+  {
+    name: "amicontained",
+    why: "not packaged by Debian or npm; what it asks (namespaces, capabilities, seccomp) is among the attempts.",
+  },
+  {
+    name: "deepce, CDK, linpeas",
+    why: "not packaged by Debian or npm; their ways out (sockets, devices, release_agent, core_pattern) are among the attempts.",
+  },
+];

@@ -1,0 +1,212 @@
+/**
+ * Canaries: twins of instruments in which a proof runs an adversary.
+ *
+ * Invariants: one at a time, under a name that no site can give; made from the instrument's own record by the same
+ * planner; nobody's data is in it; layers are left out of it and of nothing else. It goes when its owner says so, when
+ * nobody has spoken for it for a while, and before warden holds anything after its own death.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type AttackOrder,
+  CANARY_NAME,
+  type CanaryOrder,
+  type CanaryReply,
+  CONTAINMENT_LAYERS,
+  type ContainmentLayer,
+  type InstrumentSpec,
+} from "@bulkhead/schema";
+import { INSTRUMENT_UID } from "../engine/idmap-claims.ts";
+import { removePlaces } from "../engine/instance-places.ts";
+import {
+  instancePath,
+  killInstance,
+  pidOf,
+  removeInstance,
+  startInstance,
+} from "../engine/instance-state.ts";
+import { attachAll, detachAll, type InstancesParts } from "../engine/instances.ts";
+import { type KnownInstrument, knownInstruments } from "../engine/known-instruments.ts";
+import { ADVERSARY_PATH, profilePaths } from "../engine/profile-paths.ts";
+import { kernelDeviations, settledDeviations } from "../engine/profile-readback.ts";
+import { NET_RAW_ALONE_PREFIX, planProfile } from "../engine/profile.ts";
+import { Instance } from "../engine/runtime-schemas.ts";
+import { WardenError } from "../error.ts";
+import { TaskQueue } from "../hold/task-queue.ts";
+import type { CanaryStand } from "./canary-stand.ts";
+import { twinDifferences } from "./twin-differences.ts";
+
+export interface Canaries {
+  /**
+   * Makes the canary of an instrument and starts it; a former one is removed first.
+   * @throws WardenError `unknown-instrument`, `canary-differs` {deviations}; those of Instances.create and start
+   */
+  create(order: CanaryOrder): Promise<CanaryReply>;
+  /** Runs the adversary until it ends. @throws WardenError `canary-missing`; those of RuntimeClient */
+  attack(order: AttackOrder): Promise<void>;
+  /** Removes the canary and all that was made for it; does nothing where there is none. */
+  remove(): Promise<void>;
+}
+
+/** Nobody spoke for it: its owner is dead. */
+const LEASE_MS = 180_000;
+const ATTACK_TIMEOUT_MS = 600_000;
+/** A canary's volumes are as small as still shows a quota. */
+const VOLUME_BYTES = 64 * 2 ** 20;
+const IDLE_COMMAND = ["/bin/busybox", "sleep", "1000000000"] as const;
+const NODE = ["/opt/node/bin/node", "--max-semi-space-size=1", "--optimize-for-size"] as const;
+
+export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
+  const { client, layout, volumes, inboxes, kernel, commands } = parts;
+  const known = knownInstruments({ ...parts, dialect: client.dialect });
+  const path = instancePath(CANARY_NAME);
+  let lease: NodeJS.Timeout | null = null;
+  let present: KnownInstrument | null = null;
+  // An owner may go away in the middle of an order: the next one waits until it is done.
+  const queue = new TaskQueue();
+
+  const remove = async (): Promise<void> => {
+    if (lease !== null) clearTimeout(lease);
+    lease = null;
+    present = null;
+    await killInstance(client, CANARY_NAME);
+    await detachAll(volumes, CANARY_NAME);
+    await removeInstance(client, CANARY_NAME);
+    for (const volume of await volumes.observe())
+      if (volume.instrument === CANARY_NAME) await volumes.remove(volume);
+    await inboxes.remove(CANARY_NAME);
+    await removePlaces(layout, CANARY_NAME);
+    await rm(join(layout.socketsDir, CANARY_NAME), { recursive: true, force: true });
+    await stand.remove();
+  };
+  const renew = (): void => {
+    if (lease !== null) clearTimeout(lease);
+    // What cannot be removed now is removed at the next start or purge; the next canary would trip over it, too.
+    lease = setTimeout(() => void queue.run(remove).catch(() => undefined), LEASE_MS);
+    lease.unref();
+  };
+
+  const plan = async (spec: InstrumentSpec, without: ReadonlySet<ContainmentLayer>) => {
+    const paths = {
+      ...profilePaths(layout, spec, (id) => volumes.dataDir({ instrument: spec.name, id })),
+      adversaryDir: join(layout.optDir, "adversary"),
+    };
+    const idmapBase = await parts.idmaps.baseOf(CANARY_NAME);
+    const common = {
+      spec,
+      specDigest: CANARY_NAME,
+      paths,
+      idmapBase,
+      dialect: client.dialect,
+      host: parts.host,
+    };
+    return {
+      record: { spec, specDigest: CANARY_NAME },
+      profile: planProfile({ ...common, without }),
+      paths,
+      idmapBase,
+    };
+  };
+
+  const create = async ({ instrument, without: layers }: CanaryOrder): Promise<CanaryReply> => {
+    const original = await known.find(instrument);
+    if (original === null) {
+      throw new WardenError("unknown-instrument", `no instrument ${instrument} has a container`);
+    }
+    const without = new Set(layers.filter((layer) => CONTAINMENT_LAYERS[layer].kind !== "host"));
+    await remove();
+    await using undo = new AsyncDisposableStack();
+    undo.defer(remove);
+    const one = await plan(canarySpec(original.record.spec), without);
+    for (const volume of one.record.spec.volumes) {
+      if (volume.kind === "persistent") await volumes.create({ instrument: CANARY_NAME, ...volume });
+    }
+    const { engine } = await stand.prepare(original.record.spec, without);
+    await attachAll(parts, one);
+    const { config, devices } = one.profile;
+    const source = { type: "image", fingerprint: one.record.spec.imageDigest };
+    await client.post("/1.0/instances", {
+      name: CANARY_NAME,
+      type: "container",
+      source,
+      profiles: [],
+      config,
+      devices,
+    });
+    const made = await client.get(path, Instance);
+    await startInstance(client, made, undefined);
+    const pid = await pidOf(client, CANARY_NAME, undefined);
+    if (pid === null) throw new WardenError("instrument-ended", "the canary ended at once");
+    if (one.profile.kernel.network.kind === "own" && !without.has("network-namespace")) {
+      await commands.run(["nsenter", `--net=/proc/${pid}/ns/net`, "--", "ip", "link", "set", "lo", "up"]);
+    }
+    if (engine && !without.has("network-namespace")) await stand.connect(pid, without);
+    const weakened = without.size > 0;
+    const deviations = (await (weakened ? kernelDeviations : settledDeviations)(
+      one.profile,
+      pid,
+      kernel,
+    )) ?? ["it ended"];
+    if (!weakened && deviations.length > 0) {
+      const text = deviations.join("; ");
+      throw new WardenError("canary-differs", `the canary is not contained: ${text}`, {
+        fields: { instrument, deviations: text },
+      });
+    }
+    const twin = await client.get(instancePath(instrument), Instance);
+    const differences = weakened ? [] : twinDifferences(layout, twin, made);
+    present = one;
+    undo.move();
+    renew();
+    return {
+      pid,
+      idmapBase: one.idmapBase,
+      spec: one.record.spec,
+      standNetns: stand.netnsFile,
+      differences: [...differences],
+      deviations: [...deviations],
+    };
+  };
+
+  return {
+    create: (order) => queue.run(() => create(order)),
+    remove: () => queue.run(remove),
+
+    async attack({ as }) {
+      if (present === null)
+        throw new WardenError("canary-missing", "there is no canary to run an adversary in");
+      if (lease !== null) clearTimeout(lease);
+      const netRaw = present.record.spec.capabilities.includes("NET_RAW");
+      const asUser = as === "user";
+      // A tap's instrument starts as root and drops to NET_RAW by itself: so does the adversary in its place.
+      const prefix = asUser && netRaw ? NET_RAW_ALONE_PREFIX : [];
+      const id = asUser && !netRaw ? INSTRUMENT_UID : 0;
+      const body = {
+        command: [...prefix, ...NODE, `${ADVERSARY_PATH}/adversary.cjs`],
+        environment: { HOME: "/tmp" },
+        user: id,
+        group: id,
+        cwd: "/",
+        "wait-for-websocket": false,
+        interactive: false,
+      };
+      try {
+        await client.post(`${path}/exec`, body, { timeoutMs: ATTACK_TIMEOUT_MS });
+      } finally {
+        renew();
+      }
+    },
+  };
+}
+
+function canarySpec(spec: InstrumentSpec): InstrumentSpec {
+  return {
+    ...spec,
+    name: CANARY_NAME,
+    command: [...IDLE_COMMAND],
+    volumes: spec.volumes.map((volume) => ({
+      ...volume,
+      sizeBytes: Math.min(volume.sizeBytes, VOLUME_BYTES),
+    })),
+  };
+}
