@@ -19,7 +19,7 @@ test("sensord and the broker run, and log, as the installation's user; warden as
 
 test("the broker waits for the configuration that sensord writes, before it becomes the user", () => {
   const run = renderServiceDirectory(services[2] ?? assert.fail())["run"] ?? "";
-  const wait = run.indexOf("until test -s /var/lib/bulkhead/edge/broker/nats.conf;");
+  const wait = run.indexOf("until test -s /var/lib/bulkhead/edge/mnt/platform/state/d/broker/nats.conf;");
   assert.ok(wait > 0 && wait < run.indexOf("exec env"), run);
 });
 

@@ -24,8 +24,9 @@ export function renderServiceDirectory(service: ServiceDefinition): ServiceDirec
       // Where even root may not raise it, as much as there is.
       'ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -H -n)"',
       "ulimit -c 0",
-      // Instruments are killed first when the host's memory ends.
-      "echo -900 >/proc/self/oom_score_adj",
+      // Instruments are killed first when the host's memory ends. Lowering takes CAP_SYS_RESOURCE, which not every
+      // host's root has; there the instruments' own raised scores (engine/resource-limits.ts) do it alone.
+      "echo -900 2>/dev/null >/proc/self/oom_score_adj || :",
       ...waitLines(service),
       `exec env -i PATH=${path} LC_ALL=C.UTF-8 BULKHEAD_BUILD=${unitWord(service.build)} ` +
         `${asUser}${service.argv.map(unitWord).join(" ")}`,

@@ -58,6 +58,8 @@ export const SensorStatus = z.strictObject({
   ),
   problems: z.array(z.strictObject({ target: z.string(), code: z.string(), message: z.string() })),
   pending: z.array(z.strictObject({ instrument: Name, what: z.string() })),
+  /** Layers of protection that the host lacks, in plain words; no problem of the sensor, and no pass either. */
+  absent: z.array(z.string()),
   processes: z.array(z.strictObject({ name: z.string(), state: z.enum(["up", "down"]), detail: z.string() })),
 });
 export type SensorStatus = z.infer<typeof SensorStatus>;

@@ -112,6 +112,8 @@ export const Observed = z.strictObject({
   egress: ObservedEgress.nullable(),
   /** Whether the kernel can make VLAN devices. */
   vlanDevices: z.boolean(),
+  /** Layers of protection that this host lacks, in plain words: they are named, and never counted as passed. */
+  absent: z.array(z.string()),
 });
 export type Observed = z.infer<typeof Observed>;
 
@@ -131,4 +133,5 @@ export const NOTHING_OBSERVED: Observed = {
   nics: [],
   egress: null,
   vlanDevices: false,
+  absent: [],
 };

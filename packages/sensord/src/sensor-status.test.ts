@@ -73,6 +73,7 @@ const WARDEN: WardenState = {
     nics: [],
     egress: null,
     vlanDevices: false,
+    absent: ["AppArmor: the kernel has none"],
   },
   crashes: [],
   problems: [],
@@ -145,6 +146,11 @@ test("sensor status: a problem is the sensor's, and that of the instrument that 
     ["running", "degraded", "stopped"],
   );
   assert.deepEqual([status.ok, status.problems.length], [false, 1]);
+});
+
+test("sensor status: what the host lacks is named, and makes nothing worse or better", () => {
+  const status = sensorStatus(WELL);
+  assert.deepEqual([status.ok, status.absent], [true, ["AppArmor: the kernel has none"]]);
 });
 
 test("sensor status: nothing is well while warden is away or was never heard", () => {

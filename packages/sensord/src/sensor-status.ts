@@ -58,6 +58,7 @@ export function sensorStatus(input: StatusInput): SensorStatus {
     taps: view === null ? [] : tapsOf(view, input),
     problems,
     pending: [...(warden?.pending ?? []), ...waiting(input)],
+    absent: [...(warden?.observed.absent ?? [])],
     processes: [...processes],
   };
 }

@@ -10,7 +10,7 @@ import { kernelDatapath, type Known } from "./datapath/datapath.ts";
 import { observeForeignSpans } from "./datapath/foreign-spans.ts";
 import { KernelHints } from "./datapath/kernel-hints.ts";
 import { egress } from "./egress/egress.ts";
-import { observeHostFacts } from "./engine/host-facts.ts";
+import { absentLayers, observeHostFacts } from "./engine/host-facts.ts";
 import { idmapClaims } from "./engine/idmap-claims.ts";
 import { images } from "./engine/images.ts";
 import { instances, type InstancesParts } from "./engine/instances.ts";
@@ -49,11 +49,12 @@ export async function linuxHost({
     claimsDir: HOST_LAYOUT.idmapDir,
     recordsDir: join(layout.wardenDir, "idmap"),
   });
+  const facts = await observeHostFacts();
   const containerParts: InstancesParts = {
     client,
     layout,
     settings,
-    host: await observeHostFacts(),
+    host: facts,
     idmaps,
     volumes,
     inboxes: inbox,
@@ -156,6 +157,10 @@ export async function linuxHost({
         instruments: [...found],
         inboxes: [...(await inbox.observe())],
         ...networks,
+        absent: [
+          ...absentLayers(facts),
+          ...(networks.vlanDevices ? [] : ["VLAN devices: this kernel cannot make them"]),
+        ],
         egress: await outlet.observe(wantedEgress),
       });
     },

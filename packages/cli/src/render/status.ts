@@ -15,6 +15,8 @@ export function renderStatus(status: SensorStatus): string {
     parts.push(`Processes:\n${down.map((p) => `  ${p.name} ${tone("bad", "down")} ${p.detail}`).join("\n")}`);
   if (status.pending.length > 0)
     parts.push(`Waiting:\n${status.pending.map((p) => `  ${p.instrument}: ${p.what}`).join("\n")}`);
+  if (status.absent.length > 0)
+    parts.push(`Absent on this host:\n${status.absent.map((what) => `  ${what}`).join("\n")}`);
   if (status.problems.length > 0) {
     parts.push(
       `Problems:\n${status.problems.map((p) => `  ${tone("bad", p.target)}: ${p.message} ${tone("dim", p.code)}`).join("\n")}`,

@@ -16,6 +16,7 @@ const STATUS = {
   taps: [],
   problems: [],
   pending: [],
+  absent: [],
   processes: [],
 };
 

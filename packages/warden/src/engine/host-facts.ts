@@ -12,6 +12,14 @@ export interface HostFacts {
   readonly ioWeightFile: string | null;
 }
 
+/** What of a container's protection this host cannot give, in plain words. Pure. */
+export function absentLayers({ appArmor, ioWeightFile }: HostFacts): readonly string[] {
+  return [
+    ...(appArmor ? [] : ["AppArmor: the kernel has none"]),
+    ...(ioWeightFile === null ? ["shares of disks: no scheduler of this kernel knows them"] : []),
+  ];
+}
+
 const IO_WEIGHT_FILES = {
   v1: ["blkio.bfq.weight", "blkio.weight"],
   v2: ["io.weight", "io.bfq.weight"],
