@@ -189,12 +189,13 @@ function handlersOf({ volumes, holder, host, audit, vault, proving }: WardenApiP
   };
 }
 
-/** NDJSON: the state at once and at each change. A reader that does not keep up gets the newest only. */
+/** NDJSON: the state as soon as the host was looked at, and at each change. A reader that does not keep up gets the newest only. */
 function watch(holder: Holder, reply: FastifyReply): FastifyReply {
   reply.hijack();
   const { raw } = reply;
   raw.writeHead(200, { "content-type": "application/x-ndjson" });
-  let sent = -1;
+  // Revision 0 is what nobody has looked at yet.
+  let sent = 0;
   const send = (): void => {
     const state = holder.state;
     if (state.revision === sent || raw.writableNeedDrain) return;
