@@ -4,7 +4,8 @@
  * Invariants: the directory is root's and is shown read-only to a canary alone; only this machine's module is in it.
  */
 import { cp, mkdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import type { InstallationLayout } from "@bulkhead/schema";
 import { bundle } from "@bulkhead/images";
 import { ROOT_READABLE, writeAtomically } from "./atomic-file.ts";
@@ -23,8 +24,13 @@ export async function ensureAdversary(
   await mkdir(dir, { recursive: true, mode: 0o755 });
   const { code } = await bundle(join(sourceDir, ENTRY), { format: "cjs", external: ["koffi"] });
   const changed = await writeAtomically(join(dir, "adversary.cjs"), code, ROOT_READABLE);
-  const copied = await ensureKoffi(dir, join(sourceDir, "node_modules"));
+  const copied = await ensureKoffi(dir, findModules(join(sourceDir, "package.json")));
   return changed || copied ? ["adversary"] : [];
+}
+
+/** Where npm put koffi, as programs of the checkout find it. */
+function findModules(from: string): string {
+  return join(dirname(createRequire(from).resolve("koffi")), "..");
 }
 
 async function ensureKoffi(dir: string, modules: string): Promise<boolean> {

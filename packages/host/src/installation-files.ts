@@ -92,7 +92,7 @@ export async function ensureSettings(
   const settings = Settings.parse({
     installation: layout.name,
     brokerPort: former?.brokerPort ?? (await chooseBrokerPort()),
-    platformBytes: former?.platformBytes,
+    ...(former?.platformBytes === undefined ? {} : { platformBytes: former.platformBytes }),
     ...decided,
   } satisfies Settings);
   const text = `${JSON.stringify(settings, undefined, 2)}\n`;
