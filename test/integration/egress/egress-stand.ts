@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, chown, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { EgressPolicy, EgressRecord } from "@bulkhead/schema";
+import { bundle } from "@bulkhead/images";
 import { joinByVeth, makeNamespace, namespacePath, runCommand } from "@bulkhead/testkit";
 import type { OutsideEvent, OutsideOrder } from "./outside-process.ts";
 
@@ -100,9 +101,13 @@ export async function makeEgressStand(zone: OutsideOrder["zone"]): Promise<Egres
   await receiver.open();
   stack.defer(() => receiver.close());
   const policyFile = join(dir, "policy.json");
+  // As it is installed: the proxy's user need not be able to read a checkout.
+  const [node, program] = [join(dir, "node"), join(dir, "egress.mjs")];
+  await copyFile(process.execPath, node);
+  await writeFile(program, (await bundle(MAIN, { format: "mjs" })).code);
   const argv = [
-    process.execPath,
-    MAIN,
+    node,
+    program,
     ...["--policy", policyFile, "--sockets", join(dir, "sockets"), "--records", join(dir, "record.sock")],
   ];
   let proxy = start(inside.name, argv, PROXY_UID);
