@@ -234,7 +234,7 @@ test("the proxy holds no capability, sees nothing of the host and no secret, and
         "--clear-groups",
         "--",
       ],
-      ...[process.execPath, "-e", script],
+      ...[join(stand.layout.nodeDir, "bin", "node"), "-e", script],
     ]);
     return stdout.trim();
   };

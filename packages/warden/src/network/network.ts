@@ -15,7 +15,7 @@ import { isWardenError } from "../error.ts";
 import { AddressClients, leaseAddresses } from "./address.ts";
 import { NO_ADDRESSES, staticAddresses, type WantedAddresses } from "./device-addresses.ts";
 import type { Lease } from "./lease.ts";
-import { addressesOf, deviceNamed } from "./devices.ts";
+import { addressesOf, deviceNamed, observeDevices } from "./devices.ts";
 import {
   devicesIfThere,
   joinedNamespace,
@@ -168,13 +168,21 @@ export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
   };
 }
 
-/** A renewed address lives on. One that is not set yet is set, whole, by the step that follows the hint. */
+/**
+ * A renewed address lives on. One that is not set yet is set, whole, by the step that follows the hint: the kernel's
+ * "change" would add it (inet_rtm_newaddr in net/ipv4/devinet.c), before its rules.
+ */
 async function extendLease(namespace: NetworkNamespace, { address, validS }: Lease): Promise<void> {
+  const text = `${address.address}/${address.prefix}`;
   const life = ["valid_lft", String(validS), "preferred_lft", String(validS)];
-  const change = ["change", `${address.address}/${address.prefix}`, "dev", instrumentDevice, ...life];
-  await namespace.run(["ip", "addr", ...change]).catch((error: unknown) => {
+  try {
+    const device = deviceNamed(await observeDevices(namespace), instrumentDevice);
+    if (device === undefined || !addressesOf(device).includes(text)) return;
+    await namespace.run(["ip", "addr", "change", text, "dev", instrumentDevice, ...life]);
+  } catch (error) {
+    // The namespace has gone, or is being made anew: the next look finds what is missing.
     if (!isWardenError(error)) throw error;
-  });
+  }
 }
 
 /** The instruments' namespaces, with what they say of themselves. */
