@@ -237,7 +237,7 @@ async function failsWhole(text: string, code: RegExp, place: RegExp): Promise<vo
     async () => assert.deepEqual(await ownFacts(), before.facts), // the difference, to read
   );
   assert.deepEqual(await initPids(cli), before.pids, "nothing that ran was touched");
-  assert.deepEqual((await readdir(cli.layout.volumesDir)).toSorted(), ["ids", "pdns"]);
+  assert.deepEqual((await readdir(cli.layout.volumesDir)).toSorted(), ["ids", "pdns", "platform"]);
 }
 
 /** What the machine holds in this installation's name, as far as an apply makes and removes it. */

@@ -131,13 +131,20 @@ export async function linuxHost({
     },
 
     async observe({ taps, spans, segments, ports, nics, egress: wantedEgress }) {
-      const found = await containers.observe();
+      const [found, networks, foreign, importedImages, allVolumes, allInboxes, egress] = await Promise.all([
+        containers.observe(),
+        network.observe({ ports, nics }),
+        observeForeignSpans(commands, layout.slug),
+        catalogueImages.observeImages(),
+        volumes.observe(),
+        inbox.observe(),
+        outlet.observe(wantedEgress),
+      ]);
       const known: Known = {
         taps,
         pids: new Map(found.flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]]))),
       };
       const kernel = await datapath.observe(known);
-      const networks = await network.observe({ ports, nics });
       hints.follow(
         kernel.engines,
         [...spans, ...segments, ...nics, ...(wantedEgress === null ? [] : [wantedEgress])].map(
@@ -145,23 +152,22 @@ export async function linuxHost({
         ),
         network.namespacesOf(networks),
       );
-      const foreign = await observeForeignSpans(commands, layout.slug);
       return withoutCanary({
         devices: [...kernel.devices],
         claimedDevices: foreign.map(({ device, slug }) => ({ device, installation: installationOf(slug) })),
-        images: [...(await catalogueImages.observeImages())],
+        images: [...importedImages],
         engines: [...kernel.engines],
         spans: [...kernel.spans],
         taps: [...kernel.taps],
-        volumes: [...(await volumes.observe())],
+        volumes: [...allVolumes],
         instruments: [...found],
-        inboxes: [...(await inbox.observe())],
+        inboxes: [...allInboxes],
         ...networks,
         absent: [
           ...absentLayers(facts),
           ...(networks.vlanDevices ? [] : ["VLAN devices: this kernel cannot make them"]),
         ],
-        egress: await outlet.observe(wantedEgress),
+        egress,
       });
     },
 

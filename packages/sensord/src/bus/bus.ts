@@ -32,7 +32,7 @@ import { Quarantine, type QuarantineCount } from "./quarantine.ts";
 import { StreamStore } from "./stream-store.ts";
 import { StreamTail } from "./stream-tail.ts";
 import { type AppliedBus, welcomeOf } from "./welcome.ts";
-import { ensureConsumers, ensureStreams, removeForeignStreams, removeRevokedConsumers } from "./streams.ts";
+import { alignStreams, ensureConsumers, removeRevokedConsumers } from "./streams.ts";
 
 export interface BusOptions {
   readonly layout: Pick<InstallationLayout, "slug" | "brokerDir" | "socketsDir" | "optDir">;
@@ -234,7 +234,7 @@ export class Bus implements AsyncDisposable {
     const manager = await this.#client.manager(CONNECT_TIMEOUT_MS);
     if (!revoked) await removeRevokedConsumers(manager, plan);
     const { storeBytes } = this.#broker;
-    await ensureStreams(manager, plan, { ...this.#limits, storeBytes });
+    await alignStreams(manager, plan, retained, { ...this.#limits, storeBytes });
     await ensureConsumers(manager, plan, this.#limits.streams);
     const former = this.#applied;
     this.#applied = { sensor, plan, retained };
@@ -245,7 +245,6 @@ export class Bus implements AsyncDisposable {
       // It greets again, and is told what it may do now.
       if (told !== null && changed) this.#client.tell(name, "reload");
     }
-    await removeForeignStreams(manager, plan, retained);
   }
 
   /** Whether what is revoked has lost its consumers; where not, the rules must not wait for it. */

@@ -29,47 +29,52 @@ export interface StreamSettings {
   readonly storeBytes: number;
 }
 
-type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, "name" | "subjects">;
+type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, "name" | "subjects" | "max_bytes">;
 
 const MIB = 1024 * 1024;
 /** A log line is at most 4,000 characters. */
 const LOG_LINE_BYTES = 32 * 1024;
 const OURS = /^(EV|LOG)_/;
 
-/** Makes and updates streams. @throws SensordError `bus-stream-refused`. */
-export async function ensureStreams(
+/**
+ * Makes, updates and removes streams. Instruments that are retained keep what they emitted; the streams of all others
+ * that are not in the plan go.
+ *
+ * The broker refuses a stream whose size does not fit beside what the others may take, so those that shall have less
+ * come first, then those that go, then those that shall have more.
+ * @throws SensordError `bus-stream-refused`
+ */
+export async function alignStreams(
   jsm: JetStreamManager,
   plan: BusPlan,
+  retained: readonly Name[],
   settings: StreamSettings,
 ): Promise<void> {
   const there = new Map<string, StreamConfig>();
   for await (const { config } of jsm.streams.list()) there.set(config.name, config);
-  for (const wanted of wantedStreams(plan, settings)) {
-    const former = there.get(wanted.name);
-    if (former !== undefined && isAsWanted(former, wanted)) continue;
-    try {
-      if (former === undefined) await jsm.streams.add(wanted);
-      else await jsm.streams.update(wanted.name, wanted);
-    } catch (cause) {
-      const message = `the broker refused the stream ${wanted.name}: ${String(cause)}`;
-      throw new SensordError("bus-stream-refused", message, { cause });
-    }
-  }
+  const wanted = wantedStreams(plan, retained, settings);
+  const names = new Set(wanted.map(({ name }) => name));
+  const made = new Set(streamNames(plan));
+  const changed = wanted.filter((stream) => {
+    const former = there.get(stream.name);
+    return former === undefined ? made.has(stream.name) : !isAsWanted(former, stream);
+  });
+  const shrinks = ({ name, max_bytes }: WantedStream): boolean =>
+    (there.get(name)?.max_bytes ?? 0) > max_bytes;
+  for (const stream of changed.filter(shrinks)) await setStream(jsm, stream, true);
+  for (const name of there.keys()) if (OURS.test(name) && !names.has(name)) await jsm.streams.delete(name);
+  for (const stream of changed.filter((one) => !shrinks(one)))
+    await setStream(jsm, stream, there.has(stream.name));
 }
 
-/** Removes the streams of instruments that are neither in the plan nor retained. */
-export async function removeForeignStreams(
-  jsm: JetStreamManager,
-  plan: BusPlan,
-  retained: readonly Name[],
-): Promise<void> {
-  const kept = retained.flatMap((name) => [subjects.stream(name), subjects.logStream(name)]);
-  const wanted = new Set([...streamNames(plan), ...kept]);
-  const foreign: string[] = [];
-  for await (const name of jsm.streams.names()) {
-    if (OURS.test(name) && !wanted.has(name)) foreign.push(name);
+async function setStream(jsm: JetStreamManager, stream: WantedStream, isThere: boolean): Promise<void> {
+  try {
+    if (isThere) await jsm.streams.update(stream.name, stream);
+    else await jsm.streams.add(stream);
+  } catch (cause) {
+    const message = `the broker refused the stream ${stream.name}: ${String(cause)}`;
+    throw new SensordError("bus-stream-refused", message, { cause });
   }
-  for (const name of foreign) await jsm.streams.delete(name);
 }
 
 /** Removes the consumers whose grant is no more. */
@@ -117,10 +122,16 @@ function emitters(plan: BusPlan): readonly Name[] {
   return [PLATFORM_NAME, ...names];
 }
 
-function wantedStreams(plan: BusPlan, settings: StreamSettings): readonly WantedStream[] {
+/** Of the plan, and of those that are retained: each has its share, whether or not it emits now. */
+function wantedStreams(
+  plan: BusPlan,
+  retained: readonly Name[],
+  settings: StreamSettings,
+): readonly WantedStream[] {
   const { streams, gate, storeBytes } = settings;
-  const logBytes = plan.instruments.length * streams.logBytes;
-  const shareBytes = Math.max(MIB, (0.9 * storeBytes - logBytes) / emitters(plan).length);
+  const emitting = [...new Set([...emitters(plan), ...retained])];
+  const logging = [...new Set([...plan.instruments.map(({ name }) => name), ...retained])];
+  const shareBytes = Math.max(MIB, (0.9 * storeBytes - logging.length * streams.logBytes) / emitting.length);
   const common = {
     retention: RetentionPolicy.Limits,
     storage: StorageType.File,
@@ -131,7 +142,7 @@ function wantedStreams(plan: BusPlan, settings: StreamSettings): readonly Wanted
     allow_rollup_hdrs: false,
   } as const;
   return [
-    ...emitters(plan).map((name) => ({
+    ...emitting.map((name) => ({
       ...common,
       name: subjects.stream(name),
       subjects: [subjects.events(name)],
@@ -139,7 +150,7 @@ function wantedStreams(plan: BusPlan, settings: StreamSettings): readonly Wanted
       max_msg_size: gate.payloadBytes + gate.headerBytes,
       duplicate_window: nanos(streams.duplicateWindowMs),
     })),
-    ...plan.instruments.map(({ name }) => ({
+    ...logging.map((name) => ({
       ...common,
       name: subjects.logStream(name),
       subjects: [subjects.service(name, "log")],
