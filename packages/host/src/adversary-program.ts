@@ -12,6 +12,7 @@ import { ROOT_READABLE, writeAtomically } from "./atomic-file.ts";
 import type { BuildOptions } from "./programs.ts";
 
 const ENTRY = "packages/verify/src/adversary/main.ts";
+const FIRST_PROCESS = "first-process.sh";
 /** Of koffi's package, what `require("koffi")` reads. */
 const KOFFI_FILES = ["package.json", "index.cjs", "src/koffi/index.cjs", "src/koffi/src/static.cjs"] as const;
 
@@ -24,8 +25,10 @@ export async function ensureAdversary(
   await mkdir(dir, { recursive: true, mode: 0o755 });
   const { code } = await bundle(join(sourceDir, ENTRY), { format: "cjs", external: ["koffi"] });
   const changed = await writeAtomically(join(dir, "adversary.cjs"), code, ROOT_READABLE);
+  const script = await readFile(join(sourceDir, dirname(ENTRY), FIRST_PROCESS), "utf8");
+  const scripted = await writeAtomically(join(dir, FIRST_PROCESS), script, ROOT_READABLE);
   const copied = await ensureKoffi(dir, findModules(join(sourceDir, "package.json")));
-  return changed || copied ? ["adversary"] : [];
+  return changed || scripted || copied ? ["adversary"] : [];
 }
 
 /** Where npm put koffi, as programs of the checkout find it. */

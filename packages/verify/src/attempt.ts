@@ -93,5 +93,7 @@ export interface Attempt {
   readonly applies?: (spec: InstrumentSpec) => boolean;
   /** Kernels may lack what it attacks: it is absent then, which the host's own root shows. */
   readonly mayBeAbsent?: true;
+  /** The kernel may stop it by killing the adversary itself, which is then the answer `killed`: it comes alone. */
+  readonly mayKill?: true;
   readonly run: (machine: Machine, params: Params) => Deed | Promise<Deed>;
 }

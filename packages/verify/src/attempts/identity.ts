@@ -22,7 +22,7 @@ export const IDENTITY: readonly Attempt[] = (Object.keys(SEARCHED) as (keyof typ
       control: { kind: "none", why: "the platform has no secret that it could give to a canary to be found" },
       witness: {
         kind: "answer",
-        why: "what an instrument reads leaves no trace; the host's search of its environment does",
+        why: "what an instrument reads leaves no trace on the host",
       },
       run: async (machine) => {
         const { answer, detail = "" } = await machine.runProgram([

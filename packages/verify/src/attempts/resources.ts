@@ -30,7 +30,8 @@ export const RESOURCES: readonly Attempt[] = [
     group: "resources",
     means: "Take twice the memory that it was given.",
     actor: "user",
-    expected: ["SIGKILL", "ENOMEM", "EFAILED"],
+    expected: ["killed", "SIGKILL", "ENOMEM", "EFAILED"],
+    mayKill: true,
     layers: ["memory-limit"],
     control: CANARY,
     witness: { kind: "memory" },
@@ -39,7 +40,7 @@ export const RESOURCES: readonly Attempt[] = [
         [
           ...SHELL,
           // The first to be killed is the one that takes it, and not the adversary that has to report.
-          `echo 1000 > /proc/self/oom_score_adj; exec /bin/busybox dd if=/dev/zero of=/dev/null bs=${2 * memoryBytes} count=1000 2>&1 & echo started; /bin/busybox sleep 3; kill -0 $! && echo held && exec /bin/busybox sleep 20; exit 1`,
+          `echo 1000 > /proc/self/oom_score_adj; exec /bin/busybox dd if=/dev/zero of=/dev/null bs=${2 * memoryBytes} count=1000 2>&1 & echo started; i=0; while [ $i -lt 12 ]; do /bin/busybox sleep 1; kill -0 $! || exit 1; i=$((i+1)); done; echo held && exec /bin/busybox sleep 20; exit 1`,
         ],
         30_000,
       ),

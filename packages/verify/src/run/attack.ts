@@ -5,6 +5,7 @@
  * witness agrees.
  */
 import type { Attempt, Params } from "../attempt.ts";
+import { readIfThere } from "./processes.ts";
 import type { Adversary } from "./relay.ts";
 import { type Place, prepareWitness, type WitnessCounters } from "./witness.ts";
 
@@ -36,7 +37,7 @@ export async function attack(input: {
     const witness = await look();
     const finding: Finding =
       deed === null
-        ? { attempt, observed: NO_ANSWER, detail: "", witness }
+        ? { attempt, observed: await withoutAnswer(attempt, input.place), detail: "", witness }
         : { attempt, observed: deed.answer, detail: deed.detail, witness };
     findings.push(finding);
     input.onFinding?.(finding);
@@ -44,6 +45,12 @@ export async function attack(input: {
   }
   adversary?.end();
   return findings;
+}
+
+/** An adversary that the kernel may kill is gone alone: where the whole canary is gone nothing was shown. */
+async function withoutAnswer(attempt: Attempt, place: Place): Promise<string> {
+  if (attempt.mayKill !== true) return NO_ANSWER;
+  return (await readIfThere(`/proc/${place.pid}/stat`)) === null ? NO_ANSWER : "killed";
 }
 
 /** Stopped, by the answer and by the witness. */

@@ -33,9 +33,10 @@ export async function hostFindings(
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
   });
-  const ended = once(child, "close");
+  const gone = new AbortController();
+  const ended = once(child, "close").finally(() => gone.abort());
   try {
-    const adversary = await stand.relay.adversary(0, 30_000);
+    const adversary = await stand.relay.adversary(0, 30_000, gone.signal);
     const place = { ...placeOf(canary), pid: child.pid ?? 0, host: true };
     const { params, counters } = stand;
     const found = await attack({ adversary, attempts, place, params, counters });

@@ -67,9 +67,9 @@ export class Relay implements AsyncDisposable {
     return relay;
   }
 
-  /** Waits for an adversary of this uid to come. Null where none does. */
-  async adversary(uid: number, timeoutMs: number): Promise<Adversary | null> {
-    const hello = await this.#next(timeoutMs);
+  /** Waits for an adversary of this uid to come. Null where none does, or once nobody is to be waited for. */
+  async adversary(uid: number, timeoutMs: number, given: AbortSignal): Promise<Adversary | null> {
+    const hello = await this.#next(timeoutMs, given);
     if (hello?.type !== "hello" || hello.uid !== uid) return null;
     return {
       run: async (id, params, ms) => {
@@ -119,21 +119,24 @@ export class Relay implements AsyncDisposable {
     for (const waiting of this.#waiting.splice(0)) waiting(null);
   }
 
-  async #next(timeoutMs: number): Promise<FromRelay | null> {
+  async #next(timeoutMs: number, given?: AbortSignal): Promise<FromRelay | null> {
     const queued = this.#queue.shift();
     if (queued !== undefined) return queued;
-    if (this.#ended) return null;
+    if (this.#ended || given?.aborted === true) return null;
     const { promise, resolve } = Promise.withResolvers<FromRelay | null>();
     this.#waiting.push(resolve);
-    const timer = setTimeout(() => {
+    const giveUp = (): void => {
       const index = this.#waiting.indexOf(resolve);
       if (index !== -1) this.#waiting.splice(index, 1);
       resolve(null);
-    }, timeoutMs);
+    };
+    const timer = setTimeout(giveUp, timeoutMs);
+    given?.addEventListener("abort", giveUp);
     try {
       return await promise;
     } finally {
       clearTimeout(timer);
+      given?.removeEventListener("abort", giveUp);
     }
   }
 }

@@ -43,14 +43,16 @@ export async function attackCanary(
     onProgress(
       `${instrument}: ${own.length} attempts as ${actor === "root" ? "the container's root" : "its user"}`,
     );
-    // Its failure shows in the answers that do not come.
-    const running = warden
-      .attack(actor)
-      .catch((error: unknown) => onProgress(`the adversary: ${String(error)}`));
-    const adversary = await relay.adversary(actor === "root" ? 0 : 1000, 60_000);
+    // Its failure shows in the answers that do not come: nobody is waited for then.
+    const failed = new AbortController();
+    const running = warden.attack(actor).catch((error: unknown) => {
+      onProgress(`the adversary: ${String(error)}`);
+      failed.abort();
+    });
+    const adversary = await relay.adversary(actor === "root" ? 0 : 1000, 60_000, failed.signal);
     const { params, counters } = stand;
     findings.push(...(await attack({ adversary, attempts: own, place, params, counters })));
-    await relay.gone(15_000);
+    if (adversary !== null) await relay.gone(15_000);
     await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 15_000))]);
   }
   return findings;
@@ -62,10 +64,15 @@ function batches(
 ): readonly { readonly actor: "user" | "root"; readonly own: readonly Attempt[] }[] {
   return (["root", "user"] as const)
     .flatMap((actor) =>
-      [false, true].map((greedy) => ({
+      (["others", "greedy", "killed"] as const).map((kind) => ({
         actor,
-        own: attempts.filter((one) => one.actor === actor && (one.group === "resources") === greedy),
+        own: attempts.filter((one) => one.actor === actor && kindOf(one) === kind),
       })),
     )
     .filter(({ own }) => own.length > 0);
+}
+
+function kindOf({ group, mayKill }: Attempt): "others" | "greedy" | "killed" {
+  if (mayKill === true) return "killed";
+  return group === "resources" ? "greedy" : "others";
 }

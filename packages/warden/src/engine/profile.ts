@@ -175,7 +175,7 @@ function renderRuntimeLines(
         ? []
         : ["lxc.cap.keep = net_raw setuid setgid setpcap"]
       : [...(without.has("capabilities") ? [] : ["lxc.cap.keep = none"]), ...user]),
-    `lxc.init.cmd = ${initCommand(spec, netRaw).join(" ")}`,
+    `lxc.init.cmd = ${initCommand(spec, netRaw, without).join(" ")}`,
     `lxc.mount.fstab = ${paths.mountTableFile}`,
     ...(joinsNamespace(spec, without)
       ? [
@@ -190,7 +190,7 @@ function renderRuntimeLines(
 }
 
 /** Turns the container's root into the instrument's user with NET_RAW alone. */
-export const NET_RAW_ALONE_PREFIX: readonly string[] = [
+const NET_RAW_ALONE_PREFIX: readonly string[] = [
   "/usr/bin/setpriv",
   `--reuid=${INSTRUMENT_UID}`,
   `--regid=${INSTRUMENT_UID}`,
@@ -203,11 +203,18 @@ export const NET_RAW_ALONE_PREFIX: readonly string[] = [
 ];
 
 /** tini is PID 1 in both ways: it reaps, and passes SIGTERM on. setpriv leaves NET_RAW alone and becomes tini. */
-function initCommand(spec: InstrumentSpec, netRaw: boolean): readonly string[] {
+function initCommand(
+  spec: InstrumentSpec,
+  netRaw: boolean,
+  without: ReadonlySet<ContainmentLayer>,
+): readonly string[] {
   for (const word of spec.command) requireConfigWord(word, "profile-command-refused", spec.name);
   const command = ["/usr/bin/tini", "--", ...spec.command];
   if (!netRaw) return command;
-  return [...NET_RAW_ALONE_PREFIX, ...command];
+  // Whoever enters a container later is bounded as its first process is: a canary's root, too.
+  const bounded = !without.has("capabilities");
+  const prefix = NET_RAW_ALONE_PREFIX.filter((word) => bounded || !word.startsWith("--bounding-set"));
+  return [...prefix, ...command];
 }
 
 function planDevices(

@@ -3,7 +3,7 @@
  * the plan is not taken, and after a failure the caller observes again.
  */
 import type { Step } from "@bulkhead/schema";
-import { WardenError } from "../error.ts";
+import { unwound } from "../unwound.ts";
 import type { Executors, StepContext } from "./ports.ts";
 
 export interface StepFailure {
@@ -24,21 +24,9 @@ export async function executeStep(
     await execute(step, context);
     return null;
   } catch (error) {
-    const { cause, undoing } = unwound(error);
-    const code = cause instanceof WardenError ? cause.code : "step-failed";
-    return { step, code, message: [cause, ...undoing].map(messageOf).join("; and when it was undone: ") };
+    const { code, message } = unwound(error);
+    return { step, code: code ?? "step-failed", message };
   }
-}
-
-/** What failed first, and what failed while that was undone (ECMAScript's disposal keeps them in one another). */
-function unwound(error: unknown): { readonly cause: unknown; readonly undoing: readonly unknown[] } {
-  if (!(error instanceof SuppressedError)) return { cause: error, undoing: [] };
-  const { cause, undoing } = unwound(error.suppressed);
-  return { cause, undoing: [...undoing, error.error] };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /**

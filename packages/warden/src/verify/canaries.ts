@@ -29,11 +29,12 @@ import { attachAll, detachAll, type InstancesParts } from "../engine/instances.t
 import { type KnownInstrument, knownInstruments } from "../engine/known-instruments.ts";
 import { ADVERSARY_PATH, profilePaths } from "../engine/profile-paths.ts";
 import { kernelDeviations, settledDeviations } from "../engine/profile-readback.ts";
-import { NET_RAW_ALONE_PREFIX, planProfile } from "../engine/profile.ts";
+import { planProfile } from "../engine/profile.ts";
 import { Instance } from "../engine/runtime-schemas.ts";
 import { WardenError } from "../error.ts";
 import { TaskQueue } from "../hold/task-queue.ts";
 import type { CanaryStand } from "./canary-stand.ts";
+import { unwound } from "../unwound.ts";
 import { twinDifferences } from "./twin-differences.ts";
 
 export interface Canaries {
@@ -54,6 +55,9 @@ const ATTACK_TIMEOUT_MS = 600_000;
 /** A canary's volumes are as small as still shows a quota. */
 const VOLUME_BYTES = 64 * 2 ** 20;
 const IDLE_COMMAND = ["/bin/busybox", "sleep", "1000000000"] as const;
+/** A tap's instrument holds NET_RAW from its first process on; nobody who is started later can be given it. */
+const TAP_COMMAND = ["/bin/busybox", "sh", `${ADVERSARY_PATH}/first-process.sh`] as const;
+const TAP_USER = ["/bin/busybox", "sh", "-c", "echo go > /tmp/start; read -r word < /tmp/ended"] as const;
 const NODE = ["/opt/node/bin/node", "--max-semi-space-size=1", "--optimize-for-size"] as const;
 
 export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
@@ -81,8 +85,10 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
   };
   const renew = (): void => {
     if (lease !== null) clearTimeout(lease);
-    // What cannot be removed now is removed at the next start or purge; the next canary would trip over it, too.
-    lease = setTimeout(() => void queue.run(remove).catch(() => undefined), LEASE_MS);
+    // What cannot be removed now is removed before the next canary, at warden's start or at purge, which then says why.
+    const expired = (error: unknown): void =>
+      void process.stderr.write(`${JSON.stringify({ message: "a canary stays", error: String(error) })}\n`);
+    lease = setTimeout(() => void queue.run(remove).catch(expired), LEASE_MS);
     lease.unref();
   };
 
@@ -169,7 +175,7 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
   };
 
   return {
-    create: (order) => queue.run(() => create(order)),
+    create: (order) => queue.run(() => create(order).catch(tellUnwound)),
     remove: () => queue.run(remove),
 
     async attack({ as }) {
@@ -178,11 +184,9 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
       if (lease !== null) clearTimeout(lease);
       const netRaw = present.record.spec.capabilities.includes("NET_RAW");
       const asUser = as === "user";
-      // A tap's instrument starts as root and drops to NET_RAW by itself: so does the adversary in its place.
-      const prefix = asUser && netRaw ? NET_RAW_ALONE_PREFIX : [];
-      const id = asUser && !netRaw ? INSTRUMENT_UID : 0;
+      const id = asUser ? INSTRUMENT_UID : 0;
       const body = {
-        command: [...prefix, ...NODE, `${ADVERSARY_PATH}/adversary.cjs`],
+        command: asUser && netRaw ? [...TAP_USER] : [...NODE, `${ADVERSARY_PATH}/adversary.cjs`],
         environment: { HOME: "/tmp" },
         user: id,
         group: id,
@@ -199,11 +203,18 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
   };
 }
 
+/** Only where something failed while it was undone is there more to tell than the error itself. */
+function tellUnwound(error: unknown): never {
+  if (!(error instanceof SuppressedError)) throw error;
+  const { code, message, cause } = unwound(error);
+  throw new WardenError(code ?? "step-failed", message, { cause });
+}
+
 function canarySpec(spec: InstrumentSpec): InstrumentSpec {
   return {
     ...spec,
     name: CANARY_NAME,
-    command: [...IDLE_COMMAND],
+    command: spec.capabilities.includes("NET_RAW") ? [...TAP_COMMAND] : [...IDLE_COMMAND],
     volumes: spec.volumes.map((volume) => ({
       ...volume,
       sizeBytes: Math.min(volume.sizeBytes, VOLUME_BYTES),

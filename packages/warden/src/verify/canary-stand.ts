@@ -9,6 +9,8 @@
 import { CANARY_NAME, type ContainmentLayer, type InstrumentSpec } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import type { Datapath } from "../datapath/datapath.ts";
+import { nameState } from "../datapath/named-namespaces.ts";
+import { hostNamespace, observeLinks } from "../datapath/namespace.ts";
 import { spanDeviceName, wireDeviceName } from "../datapath/naming.ts";
 
 export interface CanaryStand {
@@ -34,19 +36,12 @@ export function canaryStand(commands: Commands, slug: string, datapath: Datapath
   const farNetns = `${slug}-${CANARY_NAME}-far`;
   const device = `bhc${slug.length.toString(36)}${hash(slug)}`;
   const ip = async (...args: readonly string[]): Promise<void> => void (await commands.run(["ip", ...args]));
-  const attempt = async (...args: readonly string[]): Promise<void> => {
-    try {
-      await ip(...args);
-    } catch {
-      // It was not there.
-    }
-  };
-
   const remove = async (): Promise<void> => {
-    await datapath.disconnectWire({ engine: CANARY_NAME, instrument: CANARY_NAME }).catch(() => undefined);
+    // Wires go with the engine; the span's device comes back to the host.
     await datapath.removeEngine(CANARY_NAME);
-    await attempt("netns", "del", farNetns);
-    await attempt("link", "del", "dev", device);
+    const present = (await observeLinks(hostNamespace(commands))).some(({ ifname }) => ifname === device);
+    if (present) await ip("link", "del", "dev", device);
+    if ((await nameState(farNetns)) !== "absent") await ip("netns", "del", farNetns);
   };
 
   return {
