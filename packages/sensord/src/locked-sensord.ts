@@ -12,7 +12,7 @@ import { ProblemError } from "./api/problem.ts";
 import { makeApiServer } from "./api/server.ts";
 import type { Log } from "./log.ts";
 import { pause } from "./pause.ts";
-import { planShownSite } from "./plan-site.ts";
+import { FIRST_LOOK_MS, planShownSite } from "./plan-site.ts";
 import { type HeardInstrument, sensorStatus } from "./sensor-status.ts";
 import { SiteKeeper } from "./site-keeper.ts";
 import { makeWardenClient } from "./warden-client.ts";
@@ -94,7 +94,8 @@ async function startLocked({ layout, log }: LockedOptions): Promise<AsyncDisposa
     ...(Object.fromEntries(routes) as unknown as ApiHandlers),
     status: async () => status(),
     taps: async () => status().taps,
-    plan: ({ body }) => planShownSite(body, { ...layout, warden, state: watch.latest }),
+    plan: async ({ body }) =>
+      planShownSite(body, { ...layout, warden, state: await watch.first(FIRST_LOOK_MS) }),
     explain: async ({ params: { instrument } }) => {
       const found = keeper.view === null ? null : explainInstrument(instrument, keeper.view.checked);
       if (found === null)

@@ -8,6 +8,9 @@ import { readCatalogue } from "./catalogue.ts";
 import { SensordError } from "./error.ts";
 import type { WardenClient } from "./warden-client.ts";
 
+/** How long a plan waits for warden's first look at the host, which takes seconds where much is on it. */
+export const FIRST_LOOK_MS = 20_000;
+
 export interface PlanParts {
   readonly catalogueDir: string;
   /** warden has the filter compiler. */

@@ -27,7 +27,7 @@ import { startLedgerLoop } from "./ledger-loop.ts";
 import { hostClock, type ReadClock } from "./retention/host-clock.ts";
 import { openRetention } from "./retention/retention-keeper.ts";
 import { openUi } from "./open-ui.ts";
-import { planShownSite } from "./plan-site.ts";
+import { FIRST_LOOK_MS, planShownSite } from "./plan-site.ts";
 import { sensorStatus } from "./sensor-status.ts";
 import { SiteKeeper } from "./site-keeper.ts";
 import type { SiteView } from "./site-view.ts";
@@ -178,7 +178,8 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       view: () => keeper.view,
       observed: () => watch.latest?.observed ?? NOTHING_OBSERVED,
       stopped: () => watch.latest?.stopped ?? [],
-      plan: (request) => planShownSite(request, { ...layout, warden, state: watch.latest }),
+      plan: async (request) =>
+        planShownSite(request, { ...layout, warden, state: await watch.first(FIRST_LOOK_MS) }),
       events: (query, signal) => reached(bus).events(query, signal),
       logs: (instrument, limit, signal) => reached(bus).logs(instrument, { limit, follow: false }, signal),
       openUi: (call, view) => openUi({ gate, audit }, call, view),

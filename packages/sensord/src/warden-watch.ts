@@ -19,6 +19,8 @@ export interface WardenWatch extends AsyncDisposable {
   readonly connected: boolean;
   /** Why not, in plain words; empty while connected. */
   readonly trouble: string;
+  /** The latest state; waits for the first, which is there when warden has looked at the host. Null where none comes. */
+  first(timeoutMs: number): Promise<WardenState | null>;
   /** Called with each new state and at each change of `connected`. */
   onChange(listener: () => void): void;
 }
@@ -45,6 +47,20 @@ class Watch implements WardenWatch {
 
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
+  }
+
+  async first(timeoutMs: number): Promise<WardenState | null> {
+    if (this.latest !== null) return this.latest;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const listener = (): void => {
+      if (this.latest !== null) resolve();
+    };
+    const timer = setTimeout(resolve, timeoutMs);
+    this.#listeners.add(listener);
+    await promise;
+    clearTimeout(timer);
+    this.#listeners.delete(listener);
+    return this.latest;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
