@@ -2,6 +2,7 @@
  * The test runner: unit, integration and end-to-end tests, on real parts, one after another.
  *
  * Usage: sudo ./bulkhead test [FILTER…]   files whose path contains one of the filters; all without
+ *        sudo ./bulkhead test --soak [FILTER…]   the long ones: whole sensors with every kind of access, `*.soak.ts`
  *        sudo BULKHEAD_TEST_RUNTIME=incus ./bulkhead test [FILTER…]   on that container runtime (lxd, incus)
  *
  * What the tests need on the host (packages, the container runtime, images) is set up first, in an
@@ -57,10 +58,17 @@ const SUITES: readonly Suite[] = [
   { name: "end-to-end", globs: ["test/e2e/**/*.test.ts"], concurrency: 1, needsHost: true },
 ];
 
+/** Minutes for each file: not in what CI runs. */
+const SOAK: readonly Suite[] = [
+  { name: "soak", globs: ["test/e2e/**/*.soak.ts"], concurrency: 1, needsHost: true },
+];
+
 const Count = z.strictObject({ passed: z.int(), failed: z.int(), skipped: z.int() });
 type Count = z.infer<typeof Count>;
 
-async function main(filters: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  const suites = args.includes("--soak") ? SOAK : SUITES;
+  const filters = args.filter((arg) => arg !== "--soak");
   if (filters.includes("--help") || filters.includes("-h")) {
     const text = await readFile(import.meta.filename, "utf8");
     process.stdout.write(
@@ -68,9 +76,9 @@ async function main(filters: readonly string[]): Promise<number> {
     );
     return 0;
   }
-  const chosen = SUITES.map((suite) => ({ ...suite, files: filesOf(suite, filters) })).filter(
-    (s) => s.files.length > 0,
-  );
+  const chosen = suites
+    .map((suite) => ({ ...suite, files: filesOf(suite, filters) }))
+    .filter((s) => s.files.length > 0);
   const count: Count = { passed: 0, failed: 0, skipped: 0 };
   const needsHost = chosen.some((suite) => suite.needsHost);
   if (needsHost && process.getuid?.() !== 0) {
