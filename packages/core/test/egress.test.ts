@@ -10,7 +10,7 @@ import {
   type PlanInput,
   widerRequests,
 } from "../src/index.ts";
-import { achieve, emptyHost } from "./fixtures.ts";
+import { achieve, emptyHost, inputOf as planInputOf } from "./fixtures.ts";
 
 function packageOf(name: string, need: string): Catalogue[string] {
   const text = `apiVersion: bulkhead/v1
@@ -42,18 +42,8 @@ const catalogue: Catalogue = {
   open: packageOf("open", "{ id: out, kind: net.egress }"),
   closed: packageOf("closed", ""),
 };
-const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput => ({
-  text,
-  file: "site.yaml",
-  catalogue,
-  accepted: {},
-  files: [],
-  rejectedFilters: {},
-  observed: emptyHost(["eth1", "eth2"]),
-  stopped: [],
-  held: [],
-  ...more,
-});
+const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput =>
+  planInputOf(text, { catalogue, files: [], observed: emptyHost(["eth1", "eth2"]), ...more });
 const FEEDS = `feeds: { kind: egress, device: eth1, address: dhcp, dns: [192.0.2.53], allow: [a.example.net:443, c.example.net:443, "http://b.example.net:80"] }`;
 const site = (instruments: string, interfaces = FEEDS): string =>
   `apiVersion: bulkhead/v1\nsensor: demo\ninterfaces:\n  ${interfaces}\ninstruments:\n  ${instruments}\n`;

@@ -3,7 +3,7 @@
  * idea of what each step achieves.
  */
 import { type Catalogue, type Manifest, NOTHING_OBSERVED, type Observed, type Step } from "@bulkhead/schema";
-import { parseManifest } from "../src/index.ts";
+import { parseManifest, type PlanInput } from "../src/index.ts";
 
 const head = (name: string, title: string) => `apiVersion: bulkhead/v1
 name: ${name}
@@ -281,3 +281,17 @@ function manifestOf(text: string): Manifest {
 function volumesOf(host: Observed, instrument: string, mounted: boolean): Observed["volumes"] {
   return host.volumes.map((v) => (v.instrument === instrument ? { ...v, mounted } : v));
 }
+
+/** A site to be planned on an empty host. */
+export const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput => ({
+  text,
+  file: "site.yaml",
+  catalogue,
+  accepted: {},
+  files: FILES,
+  rejectedFilters: {},
+  observed: emptyHost(),
+  stopped: [],
+  held: [],
+  ...more,
+});

@@ -4,21 +4,11 @@ import { test } from "node:test";
 import type { Observed, Plan } from "@bulkhead/schema";
 import fc from "fast-check";
 import { planSite, type PlanInput } from "../src/index.ts";
-import { achieve, catalogue, emptyHost } from "./fixtures.ts";
+import { achieve, emptyHost, inputOf as planInputOf } from "./fixtures.ts";
 
 const DEVICES = ["eth1", "eth2", "eth3"];
-const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput => ({
-  text,
-  file: "site.yaml",
-  catalogue,
-  accepted: {},
-  files: [],
-  rejectedFilters: {},
-  observed: { ...emptyHost(DEVICES), vlanDevices: true },
-  stopped: [],
-  held: [],
-  ...more,
-});
+const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput =>
+  planInputOf(text, { files: [], observed: { ...emptyHost(DEVICES), vlanDevices: true }, ...more });
 const short = (plan: Plan) => plan.steps.map((s) => `${s.kind} ${s.target}`);
 const settle = (input: PlanInput): Observed => planSite(input).steps.reduce(achieve, input.observed);
 const faults = (text: string) => planSite(inputOf(text)).faults.map((f) => `${f.code} ${f.path}`);

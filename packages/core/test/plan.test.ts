@@ -4,20 +4,8 @@ import { test } from "node:test";
 import type { Observed, Plan } from "@bulkhead/schema";
 import fc from "fast-check";
 import { checkedSite, planSite, type PlanInput, planSteps, waitingForVault } from "../src/index.ts";
-import { achieve, catalogue, emptyHost, FILES, SITE } from "./fixtures.ts";
+import { achieve, catalogue, emptyHost, FILES, inputOf, SITE } from "./fixtures.ts";
 
-const inputOf = (text: string, more: Partial<PlanInput> = {}): PlanInput => ({
-  text,
-  file: "site.yaml",
-  catalogue,
-  accepted: {},
-  files: FILES,
-  rejectedFilters: {},
-  observed: emptyHost(),
-  stopped: [],
-  held: [],
-  ...more,
-});
 const sentences = (plan: Plan) => plan.steps.map((s) => `${s.kind} ${s.target}: ${s.why}`);
 const settle = (input: PlanInput): Observed => planSite(input).steps.reduce(achieve, input.observed);
 

@@ -21,8 +21,10 @@ export class KernelHints implements Disposable {
     this.#onHint = onHint;
   }
 
-  /** Listens in the host's namespace for these devices, and in the namespaces of these engines for all. */
-  /** `networks` are names of namespaces in which rules, devices and addresses are worth a look. */
+  /**
+   * Listens in the host's namespace for these devices, and in the namespaces of these engines for all.
+   * `networks` are names of namespaces in which rules, devices and addresses are worth a look.
+   */
   follow(engines: readonly string[], devices: readonly string[], networks: readonly string[] = []): void {
     this.#devices = devices;
     const wanted = new Map<string, readonly string[]>([[HOST, ["ip", "monitor", "link"]]]);
