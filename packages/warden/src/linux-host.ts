@@ -7,8 +7,9 @@ import type { InstallationLayout, Settings } from "@bulkhead/schema";
 import { HOST_LAYOUT } from "@bulkhead/schema";
 import type { Commands } from "./commands.ts";
 import { kernelDatapath, type Known } from "./datapath/datapath.ts";
-import { observeForeignSpans } from "./datapath/foreign-spans.ts";
+import { foreignSpansOf } from "./datapath/foreign-spans.ts";
 import { KernelHints } from "./datapath/kernel-hints.ts";
+import { NamespaceCensus } from "./datapath/namespace-census.ts";
 import { egress } from "./egress/egress.ts";
 import { absentLayers, observeHostFacts } from "./engine/host-facts.ts";
 import { idmapClaims } from "./engine/idmap-claims.ts";
@@ -41,7 +42,8 @@ export async function linuxHost({
   commands,
   volumes,
 }: LinuxHostParts): Promise<Host & { readonly proving: Proving }> {
-  const datapath = kernelDatapath({ commands, slug: layout.slug });
+  const census = new NamespaceCensus(commands);
+  const datapath = kernelDatapath({ commands, slug: layout.slug, census });
   const inbox = inboxes(layout);
   const catalogueImages = images(client, layout);
   const idmaps = idmapClaims({
@@ -75,6 +77,7 @@ export async function linuxHost({
   const network = await kernelNetwork({
     commands,
     slug: layout.slug,
+    census,
     libDir: layout.libDir,
     onHint: hint,
   });
@@ -131,10 +134,10 @@ export async function linuxHost({
     },
 
     async observe({ taps, spans, segments, ports, nics, egress: wantedEgress }) {
-      const [found, networks, foreign, importedImages, allVolumes, allInboxes, egress] = await Promise.all([
+      const [found, networks, named, importedImages, allVolumes, allInboxes, egress] = await Promise.all([
         containers.observe(),
         network.observe({ ports, nics }),
-        observeForeignSpans(commands, layout.slug),
+        census.take(),
         catalogueImages.observeImages(),
         volumes.observe(),
         inbox.observe(),
@@ -154,7 +157,10 @@ export async function linuxHost({
       );
       return withoutCanary({
         devices: [...kernel.devices],
-        claimedDevices: foreign.map(({ device, slug }) => ({ device, installation: installationOf(slug) })),
+        claimedDevices: foreignSpansOf(named, layout.slug).map(({ device, slug }) => ({
+          device,
+          installation: installationOf(slug),
+        })),
         images: [...importedImages],
         engines: [...kernel.engines],
         spans: [...kernel.spans],

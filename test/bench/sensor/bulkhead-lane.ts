@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { makeNamespace, runCommand } from "@bulkhead/testkit";
 import { hostCommands } from "../../../packages/warden/src/commands.ts";
+import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
 import { kernelDatapath } from "../../../packages/warden/src/datapath/datapath.ts";
 import { type Lane, ownedPlace, PORT, receivedAt, SPAN_MTU } from "./lane.ts";
 import type { Place } from "./place.ts";
@@ -21,7 +22,8 @@ export async function openBulkheadLane(): Promise<BulkheadLane> {
   const id = randomBytes(3).toString("hex");
   const slug = `bulkhead-bn${id}`;
   const device = `bhbn${id}`;
-  const datapath = kernelDatapath({ commands: hostCommands(), slug });
+  const commands = hostCommands();
+  const datapath = kernelDatapath({ commands, slug, census: new NamespaceCensus(commands) });
   await using undo = new AsyncDisposableStack();
   const network = undo.use(await makeNamespace());
   // A span is a device of the host, until the engine takes it.

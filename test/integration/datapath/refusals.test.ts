@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { kernelDatapath } from "../../../packages/warden/src/datapath/datapath.ts";
+import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
 import { engineNamespace } from "../../../packages/warden/src/datapath/engine-namespace.ts";
 import { compileFilter, maxInstructions } from "../../../packages/warden/src/datapath/filter.ts";
 import { engine, makeStand, spanKey } from "./sensor-stand.ts";
@@ -77,6 +78,7 @@ test("an expression is checked as nobody, without a right and without a network"
   const ran: (readonly string[])[] = [];
   const datapath = kernelDatapath({
     slug: stand.slug,
+    census: new NamespaceCensus(stand.commands),
     commands: {
       run: (argv, options) => {
         ran.push(argv);

@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hostCommands } from "../../../packages/warden/src/commands.ts";
+import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
 import type { Commands } from "../../../packages/warden/src/commands.ts";
 import { kernelDatapath } from "../../../packages/warden/src/datapath/datapath.ts";
 import type { Datapath, Known } from "../../../packages/warden/src/datapath/datapath.ts";
@@ -57,7 +58,7 @@ export async function makeStand(): Promise<SensorStand> {
   const device = `bhdp${id}`;
   const network = `bhdp-${id}-net`;
   const commands = hostCommands();
-  const datapath = kernelDatapath({ commands, slug });
+  const datapath = kernelDatapath({ commands, slug, census: new NamespaceCensus(commands) });
   await using undo = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "bhdp-"));
   undo.defer(() => rmSync(directory, { recursive: true }));

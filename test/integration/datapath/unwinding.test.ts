@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Commands } from "../../../packages/warden/src/commands.ts";
+import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
 import { kernelDatapath } from "../../../packages/warden/src/datapath/datapath.ts";
 import type { Datapath } from "../../../packages/warden/src/datapath/datapath.ts";
 import { WardenError } from "../../../packages/warden/src/error.ts";
@@ -97,7 +98,7 @@ async function failEach(
       },
     };
     try {
-      await step(kernelDatapath({ commands, slug: stand.slug }));
+      await step(kernelDatapath({ commands, slug: stand.slug, census: new NamespaceCensus(commands) }));
     } catch (error) {
       assert.match(String(error), /made to fail/);
       await afterFailure();

@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DesiredPort } from "@bulkhead/core";
 import { makeNamespace, type NetworkNamespace, runCommand, tryCommand } from "@bulkhead/testkit";
 import { hostCommands } from "../../../packages/warden/src/commands.ts";
+import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
 import { kernelNetwork, type Network } from "../../../packages/warden/src/network/network.ts";
 
 export const SEGMENT = "dmz";
@@ -50,7 +51,13 @@ export async function makeNetworkStand(): Promise<NetworkStand> {
   await lan.ip("addr", "add", `${LAN4}/24`, "dev", "lan0");
   await lan.ip("addr", "add", `${LAN6}/64`, "dev", "lan0", "nodad");
   await lan.ip("link", "set", "lan0", "up");
-  const network = await kernelNetwork({ commands, slug, libDir: directory, onHint: () => undefined });
+  const network = await kernelNetwork({
+    commands,
+    slug,
+    census: new NamespaceCensus(commands),
+    libDir: directory,
+    onHint: () => undefined,
+  });
   undo.defer(() => network.removeSegment(SEGMENT));
   const ports: DesiredPort[] = [];
   undo.defer(async () => {

@@ -12,9 +12,10 @@ import type { SpanCounters } from "./counters.ts";
 import {
   engineNamespace,
   engineNamespacePath,
+  enginesOf,
   ensureEngineNamespace,
   hasNamespace,
-  observeEngines,
+  isEngine,
   removeEngineNamespace,
 } from "./engine-namespace.ts";
 import { checkFilter } from "./filter.ts";
@@ -22,6 +23,7 @@ import type { FilterCheck } from "./filter.ts";
 import type { MirrorSpec } from "./mirror.ts";
 import { mirrorState, removeMirror, setMirror, strayTaps } from "./mirror.ts";
 import { hostNamespace, observeLinks } from "./namespace.ts";
+import type { NamespaceCensus } from "./namespace-census.ts";
 import type { TapId } from "./naming.ts";
 import { checkedName, parseWireTag, spanDeviceName } from "./naming.ts";
 import { RestingCounters } from "./resting-counters.ts";
@@ -86,12 +88,13 @@ export interface Datapath {
 export interface DatapathOptions {
   readonly commands: Commands;
   readonly slug: string;
+  readonly census: NamespaceCensus;
   /** Runs the filter compiler: an unprivileged uid that owns nothing. `nobody` by default. */
   readonly compilerUid?: number;
 }
 
 /** The datapath in the running kernel. */
-export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: DatapathOptions): Datapath {
+export function kernelDatapath({ commands, slug, census, compilerUid = 65_534 }: DatapathOptions): Datapath {
   checkedName(slug);
   const lastCounts = new Map<string, CarriedCounts>();
   const resting = new RestingCounters();
@@ -116,7 +119,7 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
 
   return {
     enginePath: (engine) => engineNamespacePath(slug, engine),
-    observe: (known) => observe(commands, slug, known),
+    observe: async (known) => observe(commands, slug, enginesOf(await census.take(), slug), known),
     async counters(known) {
       const found = [];
       // Only those that have a tap to read: looking for others costs a program for each namespace of the host.
@@ -137,7 +140,7 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
     takeSpan: (span) => changing(() => takeSpan(commands, slug, span)),
     releaseSpan: (span) => changing(() => releaseSpan(commands, slug, span)),
     async keepWireCounts() {
-      for (const engine of await observeEngines(commands, slug)) await rememberWires(engine);
+      for (const { engine } of enginesOf(await census.take(), slug)) await rememberWires(engine);
     },
     connectWire: (tap) =>
       changing(async () => {
@@ -159,7 +162,7 @@ export function kernelDatapath({ commands, slug, compilerUid = 65_534 }: Datapat
 }
 
 async function removeEngine(commands: Commands, slug: string, engine: string): Promise<void> {
-  if (!(await observeEngines(commands, slug)).includes(engine)) return;
+  if (!(await isEngine(commands, slug, engine))) return;
   await releaseAllSpans(commands, slug, engine);
   for (const link of await observeLinks(engineNamespace(commands, slug, engine))) {
     const tag = parseWireTag(slug, link.ifalias);
@@ -169,15 +172,19 @@ async function removeEngine(commands: Commands, slug: string, engine: string): P
   await removeEngineNamespace(commands, slug, engine);
 }
 
-async function observe(commands: Commands, slug: string, known: Known): Promise<DatapathState> {
-  const engines = await observeEngines(commands, slug);
+async function observe(
+  commands: Commands,
+  slug: string,
+  engines: ReturnType<typeof enginesOf>,
+  known: Known,
+): Promise<DatapathState> {
   const devices = (await observeLinks(hostNamespace(commands))).map(({ ifname }) => ifname);
   const spans: SpanState[] = [];
   const taps: TapState[] = [];
-  for (const engine of engines) {
-    const namespace = engineNamespace(commands, slug, engine);
-    const found = await observeSpans(namespace, slug);
-    const wires = await observeWires(commands, slug, engine, known.pids);
+  for (const { engine, view } of engines) {
+    const { namespace } = view;
+    const found = await observeSpans(namespace, slug, view.devices);
+    const wires = await observeWires(commands, slug, namespace, view.devices, known.pids);
     const actions = await observeMirred(namespace);
     const filters = [];
     for (const span of found) {
@@ -203,7 +210,7 @@ async function observe(commands: Commands, slug: string, known: Known): Promise<
     }
     spans.push(...found);
   }
-  return { devices, engines, spans, taps };
+  return { devices, engines: engines.map(({ engine }) => engine), spans, taps };
 }
 
 function keyOf(tap: TapId): string {

@@ -8,9 +8,10 @@
  */
 import type { Commands } from "../commands.ts";
 import { WardenError } from "../error.ts";
-import { listNames, nameState, namespaceDirectory as directory } from "./named-namespaces.ts";
+import type { NamespaceView } from "./namespace-census.ts";
+import { nameState, namespaceDirectory as directory } from "./named-namespaces.ts";
 import { disableIpv6, hasFlags, namespaceAt, observeLink, observeLinks } from "./namespace.ts";
-import type { Link, NetworkNamespace } from "./namespace.ts";
+import type { NetworkNamespace } from "./namespace.ts";
 import { engineNamespaceName, engineTag, parseEngineTag } from "./naming.ts";
 import { ensureSpanCounters } from "./span-counters.ts";
 
@@ -70,37 +71,27 @@ export async function removeEngineNamespace(commands: Commands, slug: string, en
   await commands.run(["ip", "netns", "del", name]);
 }
 
-/** Names of the installation's engines whose namespaces exist. */
-export async function observeEngines(commands: Commands, slug: string): Promise<readonly string[]> {
-  const candidates = (await listNames()).filter((name) => name.startsWith(`${slug}-`));
-  const engines: string[] = [];
-  for (const name of candidates) {
-    if ((await nameState(name)) !== "namespace") continue;
-    const lo = await observeLink(namespaceAt(commands, `${directory}/${name}`), "lo");
-    const engine = parseEngineTag(slug, lo?.ifalias);
-    if (engine !== null && engineNamespaceName(slug, engine) === name) engines.push(engine);
-  }
-  return engines;
+/** The installation's engines among the namespaces of a census. */
+export function enginesOf(
+  views: readonly NamespaceView[],
+  slug: string,
+): readonly { readonly engine: string; readonly view: NamespaceView }[] {
+  return views.flatMap((view) => {
+    const engine = parseEngineTag(slug, view.tag);
+    return engine !== null && engineNamespaceName(slug, engine) === view.name ? [{ engine, view }] : [];
+  });
 }
 
-/** Whether there is a namespace of the engine's name; that it is ours is what `observeEngines` looks at. */
+/** Whether there is a namespace of the engine's name, and it is the installation's. */
+export async function isEngine(commands: Commands, slug: string, engine: string): Promise<boolean> {
+  if (!(await hasNamespace(slug, engine))) return false;
+  const lo = await observeLink(engineNamespace(commands, slug, engine), "lo");
+  return parseEngineTag(slug, lo?.ifalias) === engine;
+}
+
+/** Whether there is a namespace of the engine's name; whose it is, its tag says. */
 export async function hasNamespace(slug: string, engine: string): Promise<boolean> {
   return (await nameState(engineNamespaceName(slug, engine))) === "namespace";
-}
-
-/** Every device in every namespace that has a name on this host, whoever made it. */
-export async function observeNamedLinks(commands: Commands): Promise<readonly Link[]> {
-  const links: Link[] = [];
-  for (const name of await listNames()) {
-    if ((await nameState(name)) !== "namespace") continue;
-    try {
-      links.push(...(await observeLinks(namespaceAt(commands, `${directory}/${name}`))));
-    } catch (error) {
-      // Others' namespaces come and go.
-      if ((await nameState(name)) === "namespace") throw error;
-    }
-  }
-  return links;
 }
 
 /** A namespace without any tag is taken over only if nothing in it is up: ours, interrupted before its tag. */

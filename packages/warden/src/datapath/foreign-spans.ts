@@ -1,17 +1,18 @@
 /**
  * Devices that other installations of this host hold as spans: for the plan to name the holder,
- * where a device would otherwise just be absent. Reads only.
+ * where a device would otherwise just be absent. Pure.
  */
-import type { Commands } from "../commands.ts";
-import { observeNamedLinks } from "./engine-namespace.ts";
+import type { NamespaceView } from "./namespace-census.ts";
 import { parseSpanTag } from "./naming.ts";
 
-export async function observeForeignSpans(
-  commands: Commands,
+export function foreignSpansOf(
+  views: readonly NamespaceView[],
   slug: string,
-): Promise<readonly { readonly device: string; readonly slug: string }[]> {
-  return (await observeNamedLinks(commands)).flatMap((link) => {
-    const tag = parseSpanTag(link.ifalias);
-    return tag !== null && tag.slug !== slug ? [{ device: tag.device, slug: tag.slug }] : [];
-  });
+): readonly { readonly device: string; readonly slug: string }[] {
+  return views
+    .flatMap(({ devices }) => devices)
+    .flatMap((device) => {
+      const tag = parseSpanTag(device.ifalias);
+      return tag !== null && tag.slug !== slug ? [{ device: tag.device, slug: tag.slug }] : [];
+    });
 }

@@ -20,6 +20,9 @@ export interface NetworkNamespace {
 /** A network device as `ip -s -d -j link` shows it. */
 export type Link = z.infer<typeof Link>;
 
+/** A network device with its addresses and what it is to a bridge, as `ip -s -d -j addr` shows it. */
+export type Device = z.infer<typeof Device>;
+
 /** The namespace that warden runs in. */
 export function hostNamespace(commands: Commands): NetworkNamespace {
   return { path: null, run: (argv, options) => commands.run(argv, options) };
@@ -35,6 +38,12 @@ export function namespaceAt(commands: Commands, path: string): NetworkNamespace 
 export async function observeLinks(namespace: NetworkNamespace): Promise<readonly Link[]> {
   const { stdout } = await namespace.run(["ip", "-s", "-d", "-j", "link", "show"]);
   return z.array(Link).parse(JSON.parse(stdout || "[]"));
+}
+
+/** As observeLinks, with addresses. */
+export async function observeDevices(namespace: NetworkNamespace): Promise<readonly Device[]> {
+  const { stdout } = await namespace.run(["ip", "-s", "-d", "-j", "addr", "show"]);
+  return z.array(Device).parse(JSON.parse(stdout || "[]"));
 }
 
 /** One device by name; undefined where there is none. */
@@ -57,6 +66,8 @@ export async function disableIpv6(namespace: NetworkNamespace): Promise<void> {
 
 const counts = z.object({ packets: z.number(), bytes: z.number(), dropped: z.number(), errors: z.number() });
 
+const LinkInfo = z.object({ info_kind: z.string().optional() });
+
 const Link = z.object({
   ifindex: z.number(),
   ifname: z.string(),
@@ -77,9 +88,16 @@ const Link = z.object({
   xdp: z
     .object({ mode: z.number().optional(), prog: z.object({ name: z.string().optional() }).optional() })
     .optional(),
-  linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
+  linkinfo: LinkInfo.optional(),
   stats64: z.object({
     rx: counts.extend({ missed_errors: z.number().optional(), over_errors: z.number().optional() }),
     tx: counts,
   }),
+});
+
+const Device = Link.extend({
+  linkinfo: LinkInfo.extend({
+    info_slave_data: z.object({ isolated: z.boolean().optional() }).optional(),
+  }).optional(),
+  addr_info: z.array(z.object({ local: z.string(), prefixlen: z.number(), scope: z.string() })).default([]),
 });

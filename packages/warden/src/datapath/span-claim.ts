@@ -8,7 +8,7 @@
 import * as z from "zod";
 import type { Commands } from "../commands.ts";
 import { WardenError } from "../error.ts";
-import { observeNamedLinks } from "./engine-namespace.ts";
+import { NamespaceCensus } from "./namespace-census.ts";
 import { hostNamespace, observeLink } from "./namespace.ts";
 import type { Link, NetworkNamespace } from "./namespace.ts";
 import { parseSpanTag } from "./naming.ts";
@@ -53,7 +53,8 @@ async function useOf(host: NetworkNamespace, link: Link): Promise<string | null>
 }
 
 async function absence(commands: Commands, span: SpanId): Promise<WardenError> {
-  const tags = (await observeNamedLinks(commands)).map((link) => parseSpanTag(link.ifalias));
+  const views = await new NamespaceCensus(commands).take();
+  const tags = views.flatMap(({ devices }) => devices).map((device) => parseSpanTag(device.ifalias));
   const holder = tags.find((tag) => tag?.device === span.device);
   if (holder) return claimed(span, holder.slug, holder.engine);
   return new WardenError("datapath-span-absent", `no device ${span.device}`, { fields: { ...span } });

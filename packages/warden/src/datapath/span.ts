@@ -33,9 +33,13 @@ export interface SpanState extends SpanId {
 }
 
 /** Every span in an engine's namespace. */
-export async function observeSpans(namespace: NetworkNamespace, slug: string): Promise<readonly SpanState[]> {
+export async function observeSpans(
+  namespace: NetworkNamespace,
+  slug: string,
+  links: readonly Link[],
+): Promise<readonly SpanState[]> {
   const spans: SpanState[] = [];
-  for (const link of await observeLinks(namespace)) {
+  for (const link of links) {
     const tag = parseSpanTag(link.ifalias);
     if (tag?.slug !== slug) continue;
     const { engine, interface: key, device } = tag;

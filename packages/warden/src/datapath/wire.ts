@@ -10,7 +10,7 @@ import { WardenError } from "../error.ts";
 import { engineNamespace } from "./engine-namespace.ts";
 import { findInstrumentNamespace, holdInstrumentNamespace } from "./instrument-namespace.ts";
 import { rebindMirror } from "./mirror-action.ts";
-import { disableIpv6, hasFlags, observeLink, observeLinks } from "./namespace.ts";
+import { disableIpv6, hasFlags, observeLink } from "./namespace.ts";
 import type { Link, NetworkNamespace } from "./namespace.ts";
 import { parseWireTag, renderWireTag, tapDevice, wireDeviceName } from "./naming.ts";
 import type { TapId } from "./naming.ts";
@@ -29,17 +29,18 @@ export interface WireState extends TapId {
 /**
  * Every wire of the installation in an engine's namespace.
  *
+ * @param links what is in the namespace
  * @param pids host pid of each running instrument's init, by instrument.
  */
 export async function observeWires(
   commands: Commands,
   slug: string,
-  engine: string,
+  namespace: NetworkNamespace,
+  links: readonly Link[],
   pids: ReadonlyMap<string, number>,
 ): Promise<readonly WireState[]> {
-  const namespace = engineNamespace(commands, slug, engine);
   const wires: WireState[] = [];
-  for (const link of await observeLinks(namespace)) {
+  for (const link of links) {
     const tag = parseWireTag(slug, link.ifalias);
     if (tag === null) continue;
     const pid = pids.get(tag.instrument);

@@ -8,12 +8,12 @@
 import type { ObservedEgress } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import { nameState, namespaceDirectory } from "../datapath/named-namespaces.ts";
-import { namespaceAt, type NetworkNamespace, observeLink } from "../datapath/namespace.ts";
+import { namespaceAt, type NetworkNamespace, observeDevices, observeLink } from "../datapath/namespace.ts";
 import { checkedName } from "../datapath/naming.ts";
 import { WardenError } from "../error.ts";
 import type { StepOf } from "../hold/ports.ts";
 import { hasAddresses, setAddresses, type WantedAddresses } from "../network/device-addresses.ts";
-import { addressesOf, deviceNamed, isUp, observeDevices, setSysctls } from "../network/devices.ts";
+import { addressesOf, deviceNamed, isUp, setSysctls } from "../network/devices.ts";
 import { findHeldDevice, returnDevice, takeDevice } from "../network/held-device.ts";
 import { ensureNamespace } from "../network/joined-namespace.ts";
 import { linkLocalAddress } from "../network/network-names.ts";

@@ -5,8 +5,8 @@
  * off on a device without an IPv6 address; what the network announces of itself (router advertisements) is not taken.
  */
 import { type IpRange, parseInterfaceAddress, parseIp } from "@bulkhead/schema";
-import type { NetworkNamespace } from "../datapath/namespace.ts";
-import { addressesOf, changeDevices, type Device, setSysctls } from "./devices.ts";
+import type { Device, NetworkNamespace } from "../datapath/namespace.ts";
+import { addressesOf, changeDevices, setSysctls } from "./devices.ts";
 
 export interface WantedAddresses {
   /** With prefix lengths. */

@@ -1,19 +1,10 @@
 /**
- * What is in a namespace, read with one program: its devices with their addresses and what they are to a bridge; and
- * changes to it, sent as one batch.
+ * What the devices of a namespace are to one another, and changes to them, sent as one batch.
  *
- * Invariants: output is validated before use; a batch stops at the first line that fails, and then says which.
+ * Invariants: a batch stops at the first line that fails, and then says which.
  */
 import { existsSync } from "node:fs";
-import * as z from "zod";
-import type { NetworkNamespace } from "../datapath/namespace.ts";
-
-export type Device = z.infer<typeof Device>;
-
-export async function observeDevices(namespace: NetworkNamespace): Promise<readonly Device[]> {
-  const { stdout } = await namespace.run(["ip", "-d", "-j", "addr", "show"]);
-  return z.array(Device).parse(JSON.parse(stdout || "[]"));
-}
+import type { Device, NetworkNamespace } from "../datapath/namespace.ts";
 
 export function deviceNamed(devices: readonly Device[], name: string): Device | undefined {
   return devices.find(({ ifname }) => ifname === name);
@@ -56,20 +47,3 @@ export async function setSysctls(
   // /proc/sys/net is that of the namespace of whoever opens it.
   await namespace.run(["sysctl", "-q", "-w", ...known.map(([key, value]) => `${key}=${value}`)]);
 }
-
-const Device = z.object({
-  ifindex: z.number(),
-  ifname: z.string(),
-  /** The other end of a veth. */
-  link_index: z.number().optional(),
-  flags: z.array(z.string()),
-  mtu: z.number(),
-  /** Hardware address. */
-  address: z.string().optional(),
-  master: z.string().optional(),
-  ifalias: z.string().optional(),
-  linkinfo: z
-    .object({ info_slave_data: z.object({ isolated: z.boolean().optional() }).optional() })
-    .optional(),
-  addr_info: z.array(z.object({ local: z.string(), prefixlen: z.number(), scope: z.string() })).default([]),
-});

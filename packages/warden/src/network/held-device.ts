@@ -6,11 +6,11 @@
  * outside knows too); a device that carries the host's own traffic, or that another holds, is refused.
  */
 import type { Commands } from "../commands.ts";
-import { hostNamespace, type NetworkNamespace } from "../datapath/namespace.ts";
+import { type Device, hostNamespace, type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
 import { checkedDevice, parseSpanTag, renderSpanTag } from "../datapath/naming.ts";
 import { refuseHostDevice } from "../datapath/span-claim.ts";
 import { isWardenError } from "../error.ts";
-import { changeDevices, type Device, observeDevices } from "./devices.ts";
+import { changeDevices } from "./devices.ts";
 
 export interface HeldDevice {
   /** The segment or instrument. */

@@ -9,20 +9,11 @@
 import { readlink } from "node:fs/promises";
 import type { Commands } from "../commands.ts";
 import { nullIfMissing } from "../site/read-file.ts";
-import { listNames, nameState, namespaceDirectory } from "../datapath/named-namespaces.ts";
-import { namespaceAt, type NetworkNamespace } from "../datapath/namespace.ts";
+import { nameState, namespaceDirectory } from "../datapath/named-namespaces.ts";
+import { type Device, namespaceAt, type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
 import { WardenError } from "../error.ts";
-import { changeDevices, type Device, deviceNamed, isUp, observeDevices, setSysctls } from "./devices.ts";
+import { changeDevices, deviceNamed, isUp, setSysctls } from "./devices.ts";
 import { joinedNamespaceName, type JoinedTag, parseJoinedTag, renderJoinedTag } from "./network-names.ts";
-
-/** A namespace of the installation that has a name, and what is in it. */
-export interface NamespaceView {
-  readonly name: string;
-  readonly namespace: NetworkNamespace;
-  readonly devices: readonly Device[];
-  /** Alias of `lo`. */
-  readonly tag: string | undefined;
-}
 
 /** A handle; it need not exist. */
 export function joinedNamespace(commands: Commands, slug: string, instrument: string): NetworkNamespace {
@@ -87,23 +78,6 @@ export async function ensureNamespace(
 
 export async function writeTag(namespace: NetworkNamespace, slug: string, tag: JoinedTag): Promise<void> {
   await namespace.run(["ip", "link", "set", "dev", "lo", "alias", renderJoinedTag(slug, tag)]);
-}
-
-/** The named namespaces that begin with the installation's slug; whose they are, their tags say. */
-export async function observeNamespaces(commands: Commands, slug: string): Promise<readonly NamespaceView[]> {
-  const views: NamespaceView[] = [];
-  for (const name of await listNames()) {
-    if (!name.startsWith(`${slug}-`) || (await nameState(name)) !== "namespace") continue;
-    const namespace = namespaceNamed(commands, name);
-    try {
-      const devices = await observeDevices(namespace);
-      views.push({ name, namespace, devices, tag: deviceNamed(devices, "lo")?.ifalias });
-    } catch (error) {
-      // Others' namespaces come and go.
-      if ((await nameState(name)) === "namespace") throw error;
-    }
-  }
-  return views;
 }
 
 /**

@@ -10,19 +10,14 @@ import type { DesiredNic, DesiredPort } from "@bulkhead/core";
 import { type Addressing, type Observed, parseInterfaceAddress, type PortReport } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import { namespaceDirectory } from "../datapath/named-namespaces.ts";
-import type { NetworkNamespace } from "../datapath/namespace.ts";
+import { type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
+import type { NamespaceCensus, NamespaceView } from "../datapath/namespace-census.ts";
 import { isWardenError } from "../error.ts";
 import { AddressClients, leaseAddresses } from "./address.ts";
 import { NO_ADDRESSES, staticAddresses, type WantedAddresses } from "./device-addresses.ts";
 import type { Lease } from "./lease.ts";
-import { addressesOf, deviceNamed, observeDevices } from "./devices.ts";
-import {
-  devicesIfThere,
-  joinedNamespace,
-  type NamespaceView,
-  observeNamespaces,
-  removeJoinedNamespace,
-} from "./joined-namespace.ts";
+import { addressesOf, deviceNamed } from "./devices.ts";
+import { devicesIfThere, joinedNamespace, removeJoinedNamespace } from "./joined-namespace.ts";
 import {
   instrumentDevice,
   joinedNamespaceName,
@@ -62,6 +57,7 @@ export interface Network {
 export interface NetworkOptions {
   readonly commands: Commands;
   readonly slug: string;
+  readonly census: NamespaceCensus;
   readonly libDir: string;
   /** Of the DHCP clients: an unprivileged uid that owns nothing. `nobody` by default. */
   readonly clientUid?: number;
@@ -70,7 +66,7 @@ export interface NetworkOptions {
 }
 
 export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
-  const { commands, slug, libDir, clientUid = 65_534, onHint } = options;
+  const { commands, slug, census, libDir, clientUid = 65_534, onHint } = options;
   const machine = await machineId();
   const vlanDevices = await canMakeVlans(commands);
   let known: KnownNetwork = { ports: [], nics: [] };
@@ -106,7 +102,7 @@ export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
   return {
     async observe(next) {
       known = next;
-      const views = await observeNamespaces(commands, slug);
+      const views = await census.take();
       const ports: Observed["ports"] = [];
       const nics: Observed["nics"] = [];
       const joined = joinedOf(slug, views);

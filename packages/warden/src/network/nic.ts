@@ -6,16 +6,12 @@
  * is. What passes it is not filtered: the namespace is the whole guard, and the network beyond is the operator's.
  */
 import type { Commands } from "../commands.ts";
-import { addressesOf, deviceNamed, isUp, observeDevices } from "./devices.ts";
+import { observeDevices } from "../datapath/namespace.ts";
+import type { NamespaceView } from "../datapath/namespace-census.ts";
+import { addressesOf, deviceNamed, isUp } from "./devices.ts";
 import { hasAddresses, setAddresses, type WantedAddresses } from "./device-addresses.ts";
 import { findHeldDevice, returnDevice, takeDevice } from "./held-device.ts";
-import {
-  devicesIfThere,
-  ensureJoinedNamespace,
-  joinedNamespace,
-  type NamespaceView,
-  writeTag,
-} from "./joined-namespace.ts";
+import { devicesIfThere, ensureJoinedNamespace, joinedNamespace, writeTag } from "./joined-namespace.ts";
 import { instrumentTable } from "./instrument-rules.ts";
 import { removeTable } from "./ruleset.ts";
 import { instrumentDevice, type JoinedTag, linkLocalAddress } from "./network-names.ts";

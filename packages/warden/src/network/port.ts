@@ -7,27 +7,14 @@
  */
 import type { Commands } from "../commands.ts";
 import { nameState } from "../datapath/named-namespaces.ts";
-import type { NetworkNamespace } from "../datapath/namespace.ts";
+import { type Device, type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
+import type { NamespaceView } from "../datapath/namespace-census.ts";
 import { WardenError } from "../error.ts";
 import { renderBridgeRules } from "./bridge-rules.ts";
-import {
-  addressesOf,
-  changeDevices,
-  type Device,
-  deviceNamed,
-  isUp,
-  isWire,
-  observeDevices,
-} from "./devices.ts";
+import { addressesOf, changeDevices, deviceNamed, isUp, isWire } from "./devices.ts";
 import { hasAddresses, setAddresses, type WantedAddresses } from "./device-addresses.ts";
 import { instrumentTable, renderInstrumentRules } from "./instrument-rules.ts";
-import {
-  devicesIfThere,
-  ensureJoinedNamespace,
-  joinedNamespace,
-  type NamespaceView,
-  writeTag,
-} from "./joined-namespace.ts";
+import { devicesIfThere, ensureJoinedNamespace, joinedNamespace, writeTag } from "./joined-namespace.ts";
 import {
   bridgeName,
   instrumentDevice,

@@ -8,11 +8,12 @@
 import type { ObservedSegment } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import { nameState } from "../datapath/named-namespaces.ts";
-import type { NetworkNamespace } from "../datapath/namespace.ts";
+import { type Device, type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
+import type { NamespaceView } from "../datapath/namespace-census.ts";
 import { isWardenError } from "../error.ts";
-import { changeDevices, type Device, deviceNamed, isUp, observeDevices, setSysctls } from "./devices.ts";
+import { changeDevices, deviceNamed, isUp, setSysctls } from "./devices.ts";
 import { findHeldDevice, returnDevice, takeDevice } from "./held-device.ts";
-import { ensureNamespace, namespaceNamed, type NamespaceView } from "./joined-namespace.ts";
+import { ensureNamespace, namespaceNamed } from "./joined-namespace.ts";
 import {
   bridgeName,
   parsePortTag,
