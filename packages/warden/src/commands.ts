@@ -29,7 +29,8 @@ export interface Commands {
   run(argv: readonly string[], options?: RunOptions): Promise<{ readonly stdout: string }>;
 }
 
-const environment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } as const;
+/** The whole environment of a program that warden runs. */
+export const PROGRAM_ENVIRONMENT = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } as const;
 const defaultTimeoutMs = 30_000;
 /** A listing of every qdisc of a host with many namespaces is far below this. */
 const outputLimitBytes = 32 * 1024 * 1024;
@@ -45,7 +46,7 @@ export function hostCommands(): Commands {
       }
       const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
       const settings = {
-        env: environment,
+        env: PROGRAM_ENVIRONMENT,
         cwd: "/",
         encoding: "utf8",
         maxBuffer: outputLimitBytes,

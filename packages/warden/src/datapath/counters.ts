@@ -9,7 +9,6 @@
 import { readFile, stat } from "node:fs/promises";
 import type { TapCounters } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
-import { engineNamespace } from "./engine-namespace.ts";
 import { findInstrumentNamespace } from "./instrument-namespace.ts";
 import { parseCookie } from "./mirror-action.ts";
 import { observeLinks } from "./namespace.ts";
@@ -47,6 +46,7 @@ export interface EngineCounters {
 /**
  * Reads one engine.
  *
+ * @param namespace the engine's
  * @param instruments taps to read; one that has no mirror is left out.
  * @param pids host pid of each running instrument's init; without one the far end of the wire is not read.
  * @param former counts of the former wires of a tap that has none at present.
@@ -54,6 +54,7 @@ export interface EngineCounters {
  */
 export async function observeCounters(
   commands: Commands,
+  namespace: NetworkNamespace,
   slug: string,
   engine: string,
   instruments: readonly string[],
@@ -61,7 +62,6 @@ export async function observeCounters(
   former: (tap: TapId) => CarriedCounts,
   resting: RestingCounters,
 ): Promise<EngineCounters> {
-  const namespace = engineNamespace(commands, slug, engine);
   const observeArrivals = async (): Promise<Arrivals> => {
     const found = new Map<string, number | null>();
     for (const instrument of instruments) {

@@ -27,6 +27,7 @@ import type { NamespaceCensus } from "./namespace-census.ts";
 import type { TapId } from "./naming.ts";
 import { checkedName, parseWireTag, spanDeviceName } from "./naming.ts";
 import { RestingCounters } from "./resting-counters.ts";
+import { StandingReaders } from "./standing-reader.ts";
 import { observeSpans, releaseAllSpans, releaseSpan, takeSpan } from "./span.ts";
 import type { SpanId, SpanState } from "./span.ts";
 import { observeFilters, observeMirred, shortDigest } from "./traffic-control.ts";
@@ -98,6 +99,7 @@ export function kernelDatapath({ commands, slug, census, compilerUid = 65_534 }:
   checkedName(slug);
   const lastCounts = new Map<string, CarriedCounts>();
   const resting = new RestingCounters();
+  const readers = new StandingReaders();
   /** A step: what was counted before it is read again, whether it works or not. */
   const changing = async (step: () => Promise<void>): Promise<void> => {
     resting.forget();
@@ -119,14 +121,20 @@ export function kernelDatapath({ commands, slug, census, compilerUid = 65_534 }:
 
   return {
     enginePath: (engine) => engineNamespacePath(slug, engine),
-    observe: async (known) => observe(commands, slug, enginesOf(await census.take(), slug), known),
+    observe: async (known) => observe(commands, slug, readers, enginesOf(await census.take(), slug), known),
     async counters(known) {
       const found = [];
       // Only those that have a tap to read: looking for others costs a program for each namespace of the host.
       for (const engine of new Set(known.taps.map((tap) => tap.engine))) {
         if (!(await hasNamespace(slug, engine))) continue;
         const instruments = known.taps.flatMap((tap) => (tap.engine === engine ? [tap.instrument] : []));
-        found.push(await observeCounters(commands, slug, engine, instruments, known.pids, countsOf, resting));
+        const namespace = readers.in(engineNamespace(commands, slug, engine));
+        found.push(
+          await observeCounters(
+            ...[commands, namespace, slug, engine],
+            ...[instruments, known.pids, countsOf, resting],
+          ),
+        );
       }
       found.flatMap(({ wires }) => wires).forEach(remember);
       return {
@@ -136,7 +144,11 @@ export function kernelDatapath({ commands, slug, census, compilerUid = 65_534 }:
     },
     checkFilter: (expression) => checkFilter(commands, expression, compilerUid),
     createEngine: (engine) => changing(() => ensureEngineNamespace(commands, slug, engine)),
-    removeEngine: (engine) => changing(() => removeEngine(commands, slug, engine)),
+    removeEngine: (engine) =>
+      changing(async () => {
+        readers.leave(engineNamespacePath(slug, engine));
+        await removeEngine(commands, slug, engine);
+      }),
     takeSpan: (span) => changing(() => takeSpan(commands, slug, span)),
     releaseSpan: (span) => changing(() => releaseSpan(commands, slug, span)),
     async keepWireCounts() {
@@ -175,6 +187,7 @@ async function removeEngine(commands: Commands, slug: string, engine: string): P
 async function observe(
   commands: Commands,
   slug: string,
+  readers: StandingReaders,
   engines: ReturnType<typeof enginesOf>,
   known: Known,
 ): Promise<DatapathState> {
@@ -182,7 +195,7 @@ async function observe(
   const spans: SpanState[] = [];
   const taps: TapState[] = [];
   for (const { engine, view } of engines) {
-    const { namespace } = view;
+    const namespace = readers.in(view.namespace);
     const found = await observeSpans(namespace, slug, view.devices);
     const wires = await observeWires(commands, slug, namespace, view.devices, known.pids);
     const actions = await observeMirred(namespace);
