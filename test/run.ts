@@ -63,7 +63,13 @@ const SOAK: readonly Suite[] = [
   { name: "soak", globs: ["test/e2e/**/*.soak.ts"], concurrency: 1, needsHost: true },
 ];
 
-const Count = z.strictObject({ passed: z.int(), failed: z.int(), skipped: z.int() });
+const Failure = z.strictObject({ place: z.string(), name: z.string(), why: z.string() });
+const Count = z.strictObject({
+  passed: z.int(),
+  failed: z.int(),
+  skipped: z.int(),
+  failures: z.array(Failure),
+});
 type Count = z.infer<typeof Count>;
 
 async function main(args: readonly string[]): Promise<number> {
@@ -79,7 +85,7 @@ async function main(args: readonly string[]): Promise<number> {
   const chosen = suites
     .map((suite) => ({ ...suite, files: filesOf(suite, filters) }))
     .filter((s) => s.files.length > 0);
-  const count: Count = { passed: 0, failed: 0, skipped: 0 };
+  const count: Count = { passed: 0, failed: 0, skipped: 0, failures: [] };
   const needsHost = chosen.some((suite) => suite.needsHost);
   if (needsHost && process.getuid?.() !== 0) {
     process.stderr.write("integration and end-to-end tests need root: sudo ./bulkhead test\n");
@@ -90,16 +96,18 @@ async function main(args: readonly string[]): Promise<number> {
     await setup(options, progressPrinter());
   }
   for (const suite of chosen) {
-    const { passed, failed, skipped } = await runSuite(suite, suite.files);
+    const { passed, failed, skipped, failures } = await runSuite(suite, suite.files);
     count.passed += passed;
     count.failed += failed;
     count.skipped += skipped;
+    count.failures.push(...failures);
   }
   if (needsHost) {
     const outcome = await purge({ installation: INSTALLATION }, progressPrinter());
     for (const error of outcome.errors) process.stderr.write(`purge: ${error.step}: ${error.message}\n`);
     count.failed += outcome.errors.length;
   }
+  for (const { place, name, why } of count.failures) process.stdout.write(`\n✖ ${place} ${name}\n${why}\n`);
   const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : "";
   process.stdout.write(`${count.passed} passed, ${count.failed} failed${skipped}\n`);
   return count.failed === 0 && count.passed > 0 ? 0 : 1;

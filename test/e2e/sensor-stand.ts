@@ -170,8 +170,13 @@ ${rest}`;
 
   /** Waits for an entry behind the first `from`, whose detail matches. */
   async audited(kind: string, subject: string, what: RegExp, from = 0): Promise<void> {
-    await poll(`the audit log says ${kind} of ${subject}: ${what}`, async () => {
-      const entries = (await this.auditLog()).slice(from);
+    let entries: readonly AuditEntry[] = [];
+    const wanted = () => {
+      const last = entries.slice(-8).map(({ kind, subject, detail }) => ({ kind, subject, detail }));
+      return `the audit log says ${kind} of ${subject}: ${what}; it says ${JSON.stringify(last)}`;
+    };
+    await poll(wanted, async () => {
+      entries = (await this.auditLog()).slice(from);
       const found = entries.some(
         (entry) =>
           entry.kind === kind && entry.subject === subject && what.test(JSON.stringify(entry.detail)),

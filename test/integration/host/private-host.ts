@@ -25,7 +25,7 @@ export function isPrivateHost(): boolean {
   return process.env[inside] !== undefined;
 }
 
-/** Runs a test file again on a private host. @returns its exit code and what it printed */
+/** Runs a test file again on a private host. @returns its exit code and what it printed, failures only if there are any */
 export async function runOnPrivateHost(
   file: string,
 ): Promise<{ readonly exitCode: number | null; readonly output: string }> {
@@ -44,7 +44,10 @@ export async function runOnPrivateHost(
     const { promise, resolve, reject } = Promise.withResolvers<number | null>();
     child.once("error", reject);
     child.once("close", resolve);
-    return { exitCode: await promise, output: Buffer.concat(chunks).toString("utf8") };
+    const exitCode = await promise;
+    const output = Buffer.concat(chunks).toString("utf8");
+    // The first failure is the one that tells: the others follow from it.
+    return { exitCode, output: output.slice(Math.max(0, output.indexOf("failing tests:"))) };
   } finally {
     await runCommand("rm", ["--recursive", "--force", "--one-file-system", "--", scratch]);
   }
