@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runCommand } from "@bulkhead/testkit";
+import { listSegments, segmentName } from "../../../packages/warden/src/audit/segment-files.ts";
 import { sensorKeyOf } from "../../../packages/warden/src/sensor-key.ts";
 import { entriesOf, logPlace, openLog, verifyLog } from "./log-fixture.ts";
 
@@ -47,6 +48,31 @@ test("kill -9 in bursts: what was acknowledged is there, and the log verifies", 
   );
   assert.ok(acknowledged.length > 60, `${acknowledged.length} were acknowledged`);
 });
+
+for (const begun of ["", '{"by":"warden","en'])
+  test(`a segment was begun with ${begun.length} bytes, and the head is behind: the log goes on in it`, async (t) => {
+    const place = await logPlace(t);
+    const headFile = join(place.dir, "head.json");
+    const first = await openLog(place);
+    for (let i = 0; i < 3; i += 1) await first.writer("warden").append("step", `s${i}`, {});
+    await first[Symbol.asyncDispose]();
+    const behind = await readFile(headFile, "utf8");
+    const second = await openLog(place);
+    for (let i = 3; i < 6; i += 1) await second.writer("warden").append("step", `s${i}`, {});
+    await second[Symbol.asyncDispose]();
+    const next = ((await entriesOf(place)).at(-1)?.seq ?? 0) + 1;
+    await writeFile(headFile, behind);
+    await writeFile(join(place.dir, segmentName(next)), begun);
+
+    const third = await openLog(place);
+    await third.writer("warden").append("step", "s6", {});
+    await third[Symbol.asyncDispose]();
+    const verdict = await verifyLog(place);
+    assert.deepEqual(verdict.faults, []);
+    const kinds = (await entriesOf(place)).slice(next - 1).map(({ kind }) => kind);
+    assert.deepEqual(kinds, begun === "" ? ["step"] : ["audit.torn", "step"]);
+    assert.equal((await listSegments(place.dir)).length, 2);
+  });
 
 test("a full disk: orders are refused, holding goes on, and nothing is lost silently", async (t) => {
   const place = await logPlace(t);

@@ -44,7 +44,7 @@ export async function recover(dir: string, isOurs: IsOurs): Promise<Recovered> {
   const state =
     last === undefined
       ? { tip: AUDIT_GENESIS, segment: { name: segmentName(1), sizeBytes: 0 }, damaged: false }
-      : await recoverSegment(dir, last, head, findings, isOurs);
+      : await recoverSegment({ dir, name: last, former: names.at(-2), head, findings, isOurs });
   if (head === null && last !== undefined) findings.push(said("audit.head-missing", { seq: state.tip.seq }));
   if (head !== null && state.tip.seq < head.seq) {
     findings.push(said("audit.cut-off", { from: state.tip.seq + 1, to: head.seq }));
@@ -72,17 +72,21 @@ interface SegmentState {
   readonly damaged: boolean;
 }
 
-async function recoverSegment(
-  dir: string,
-  name: string,
-  head: AuditHead["head"] | null,
-  findings: AuditEntry[],
-  isOurs: IsOurs,
-): Promise<SegmentState> {
+async function recoverSegment(parts: {
+  readonly dir: string;
+  readonly name: string;
+  /** The segment before it. */
+  readonly former: string | undefined;
+  readonly head: AuditHead["head"] | null;
+  readonly findings: AuditEntry[];
+  readonly isOurs: IsOurs;
+}): Promise<SegmentState> {
+  const { dir, name, former, head, findings, isOurs } = parts;
   const bytes = await readSegment(dir, name);
   const sound = soundPrefix(bytes, isOurs);
   const segment = { name, sizeBytes: sound.sizeBytes };
-  const { tip } = sound;
+  // One that was begun and has no entry yet goes on from the one before.
+  const tip = sound.sizeBytes === 0 && former !== undefined ? await tipOf(dir, former, isOurs) : sound.tip;
   if (sound.sizeBytes === bytes.length) return { tip, segment, damaged: false };
   const partOfLine = bytes.indexOf(0x0a, sound.sizeBytes) === -1;
   // Behind the head nothing was promised. Without a head, only a line that is not whole can be a torn one.
@@ -115,6 +119,12 @@ function soundPrefix(bytes: Buffer, isOurs: IsOurs): { readonly tip: AuditTip; r
     at = end + 1;
   }
   return { tip, sizeBytes: at };
+}
+
+/** The last entry of a segment that was closed. */
+async function tipOf(dir: string, name: string, isOurs: IsOurs): Promise<AuditTip> {
+  const bytes = await readSegment(dir, name);
+  return lastReadable(bytes, soundPrefix(bytes, isOurs).tip);
 }
 
 /** What the first line of a segment says that it is chained to. */
