@@ -4,18 +4,26 @@
  * fast as it can. Interleaved runs; medians and quartiles. Not a test: `node test/bench/bus-gate.ts
  * [--quick] [--json]`.
  *
- * Processes as on a sensor: gate (with sensord's bus), broker and publisher each their own.
+ * Processes as on a sensor: gate, broker and publisher each their own.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { brokerPaths } from "../../packages/sensord/src/bus/broker-config.ts";
-import { readBrokerState } from "../../packages/sensord/src/bus/broker-state.ts";
-import { BusFixture } from "../integration/bus/bus-fixture.ts";
+import { eventually } from "@bulkhead/testkit";
+import { BusGate } from "../../packages/sensord/src/bus/gate.ts";
+import { GateCounts } from "../../packages/sensord/src/bus/gate-counts.ts";
+import { DEFAULT_BUS_LIMITS } from "../../packages/sensord/src/bus/limits.ts";
+import { MessageBook } from "../../packages/sensord/src/bus/message-book.ts";
+import { SILENT } from "../../packages/sensord/src/log.ts";
+import { findNatsServer, freePort, TestBroker } from "../../packages/testkit/src/broker.ts";
 
+const SUBJECT = "blob";
 const PAYLOAD = "x".repeat(500);
-const FRAME = `PUB msg.sink.source.blob ${PAYLOAD.length}\r\n${PAYLOAD}\r\n`;
+const FRAME = `PUB ${SUBJECT} ${PAYLOAD.length}\r\n${PAYLOAD}\r\n`;
 const WAYS = ["direct", "gate"] as const;
 const WRITERS = ["client", "socket"] as const;
 type Way = (typeof WAYS)[number];
@@ -35,32 +43,46 @@ if (role === "sensord") await serve();
 else if (role === "publisher") await publish();
 else await measure([role ?? "", ...argv]);
 
-/** The gate's process: says where it is, and ends with its parent. */
+/** The gate's process: a broker with two users, and a gate for one; says where it is, and ends with its parent. */
 async function serve(): Promise<void> {
-  const send = { id: "m", kind: "message.send", verb: "blob" } as const;
-  const accept = { id: "m", kind: "message.accept", verb: "blob" } as const;
-  const plenty = {
-    messagesPerSecond: 1e9,
-    messageBurst: 1e9,
-    bytesPerSecond: 1e12,
-    byteBurst: 1e12,
-    busyMsPerSecond: 1e9,
-    busyBurstMs: 1e9,
-  };
-  await using fixture = await BusFixture.open({
-    limits: { gate: plenty, broker: { pendingBytes: 256 * 1024 * 1024 } },
-    desired: {
-      sensor: "lab",
-      instruments: [
-        { name: "source", needs: [send] },
-        { name: "sink", needs: [accept] },
-      ],
-      grants: { events: [], messages: [{ from: "source", verb: "blob", to: "sink" }] },
-    },
-  });
-  const state = await readBrokerState(brokerPaths(fixture.layout));
-  const { port } = fixture;
-  console.log(JSON.stringify({ port, path: fixture.socketPath("source"), passwords: state?.passwords }));
+  await using stack = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(tmpdir(), "bulkhead-bench-gate-"));
+  stack.defer(() => rm(dir, { recursive: true, force: true }));
+  const [port, natsServer] = [await freePort(), await findNatsServer()];
+  const passwords = { source: "source", sink: "sink" };
+  const users = Object.entries(passwords).map(([user, password]) => ({ user, password }));
+  const configFile = join(dir, "nats.conf");
+  const config = { listen: `127.0.0.1:${port}`, max_pending: 256 * 1024 * 1024, authorization: { users } };
+  await writeFile(configFile, JSON.stringify(config));
+  stack.use(await TestBroker.start({ natsServer, configFile, port }));
+  const path = join(dir, "bus.sock");
+  const gate = stack.use(
+    new BusGate({
+      instrument: "source",
+      socketPath: path,
+      brokerPort: port,
+      user: { name: "source", publish: [SUBJECT], subscribe: [], responses: { max: 1, expires: "1s" } },
+      credentials: { user: "source", password: passwords.source },
+      limits: {
+        ...DEFAULT_BUS_LIMITS.gate,
+        messagesPerSecond: 1e9,
+        messageBurst: 1e9,
+        bytesPerSecond: 1e12,
+        byteBurst: 1e12,
+        busyMsPerSecond: 1e9,
+        busyBurstMs: 1e9,
+      },
+      counts: new GateCounts(),
+      book: new MessageBook({
+        tell: () => undefined,
+        onRecord: () => undefined,
+        nowMs: () => performance.now(),
+      }),
+      log: SILENT,
+    }),
+  );
+  await eventually("the gate", () => gate.listening);
+  console.log(JSON.stringify({ port, path, passwords }));
   await once(process.stdin.resume(), "end");
 }
 
@@ -77,7 +99,7 @@ async function publishByClient({ place, user, password, messages }: Task): Promi
   const { connectPlace } = await import("../integration/bus/bus-fixture.ts");
   const connection = await connectPlace(place, user, password);
   for (let at = 0; at < messages; at += 1) {
-    connection.publish("msg.sink.source.blob", PAYLOAD);
+    connection.publish(SUBJECT, PAYLOAD);
     if (at % 2000 === 1999) await connection.flush();
   }
   await connection.flush();
@@ -147,9 +169,9 @@ async function receive(
   messages: number,
 ): Promise<{ readonly arrived: Promise<void> }> {
   const socket = await open({ host: "127.0.0.1", port }, "sink", password);
-  socket.write("SUB msg.sink.> 1\r\nPING\r\n");
+  socket.write(`SUB ${SUBJECT} 1\r\nPING\r\n`);
   await once(socket, "data");
-  const line = `MSG msg.sink.source.blob 1 ${PAYLOAD.length}\r\n`;
+  const line = `MSG ${SUBJECT} 1 ${PAYLOAD.length}\r\n`;
   let left = messages * (line.length + PAYLOAD.length + 2);
   const { promise, resolve } = Promise.withResolvers<void>();
   socket.on("data", (chunk: Buffer) => {

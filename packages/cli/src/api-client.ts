@@ -51,6 +51,8 @@ export class ApiClient {
     const sent = request(
       {
         socketPath: this.#layout.apiSocket,
+        // A connection of its own: one that was kept may be closed by the sensor just when it is used again.
+        agent: false,
         method,
         path,
         headers:

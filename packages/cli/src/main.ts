@@ -8,9 +8,11 @@ import { Command, CommanderError } from "commander";
 import { commandFirst } from "./argv.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { auditCommand } from "./commands/audit.ts";
+import { busCommands } from "./commands/bus.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { eventsCommand } from "./commands/events.ts";
+import { grantCommands } from "./commands/grant.ts";
 import { hostCommands } from "./commands/host.ts";
 import { egressCommand } from "./commands/egress.ts";
 import { networkCommand } from "./commands/network.ts";
@@ -31,8 +33,8 @@ const program = new Command("bulkhead")
     "after",
     `
 In a checkout also:
-  test [FILTER]    run the tests: unit, integration, end-to-end
-  bench sensor     measure speed and cost; --quick for a short run
+  test [FILTER]    run the tests: unit, integration, end-to-end; --soak the long ones
+  bench NAME       measure speed and cost: sensor, vault, start, noisy; --quick for a short run
 
 Examples:
   $ sudo ./bulkhead demo                 everything, on a machine with nothing installed
@@ -45,6 +47,8 @@ const commands: readonly Command[] = [
   ...siteCommands(),
   ...sensorCommands(),
   eventsCommand(),
+  ...busCommands(),
+  ...grantCommands(),
   auditCommand(),
   queryCommand(),
   retentionCommand(),

@@ -13,6 +13,11 @@ export async function planFile(file: string, api: ApiClient): Promise<Plan> {
   const text = await readFile(file, "utf8").catch((cause: Error) => {
     throw new CliError("file-unreadable", `${file}: ${cause.message}`, { cause, exitCode: 2 });
   });
+  return planText(file, text, api);
+}
+
+/** As planFile, of a text that is to stand in that file. */
+export async function planText(file: string, text: string, api: ApiClient): Promise<Plan> {
   const ask = (files: readonly SiteFile[]): Promise<Plan> =>
     api.post(API_ROUTES.plan.path, Plan, { file: basename(file), text, files });
   const first = await ask([]);

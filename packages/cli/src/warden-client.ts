@@ -25,7 +25,9 @@ export async function askWarden<T>(
       ? {}
       : { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
-  const call = request({ socketPath: rootSocket, method, path, headers, timeout: TIMEOUT_MS }, (response) => {
+  // A connection of its own: one that was kept may be closed by warden just when it is used again.
+  const target = { socketPath: rootSocket, agent: false, method, path, headers, timeout: TIMEOUT_MS };
+  const call = request(target, (response) => {
     const chunks: Buffer[] = [];
     response.on("data", (chunk: Buffer) => chunks.push(chunk));
     response.on("error", reject);

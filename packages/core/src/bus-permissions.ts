@@ -7,7 +7,16 @@
  * acknowledgements of a consumer that the platform made for it.
  * It does not decide reply subjects: the bus gate holds each under its sender's own inbox.
  */
-import { type Name, type Need, PLATFORM_NAME, type Site, subjects } from "@bulkhead/schema";
+import {
+  MAX_MESSAGE_DEADLINE_MS,
+  type MessageRoute,
+  type Name,
+  type Need,
+  PLATFORM_NAME,
+  type Site,
+  subjects,
+} from "@bulkhead/schema";
+import { planMessages } from "./message-routes.ts";
 
 /** What of an instrument matters here: a resolved instrument's name and its manifest's needs. */
 export interface BusInstrument {
@@ -43,32 +52,26 @@ export interface BusPlan {
     readonly emits: readonly string[];
   }[];
   readonly consumers: readonly BusConsumer[];
+  /** Who may send what to whom. */
+  readonly messages: readonly MessageRoute[];
   /** Grants that give nothing, each with the reason. */
   readonly ignored: readonly string[];
 }
 
-/** How long a command may take to be answered: a rule set is checked and loaded within it. */
-export const COMMAND_DEADLINE_MS = 120_000;
+/** How long a command may take to be answered, as a message at most: a rule set is checked and loaded within it. */
+export const COMMAND_DEADLINE_MS = MAX_MESSAGE_DEADLINE_MS;
 
 export function planBus(instruments: readonly BusInstrument[], grants: Site["grants"]): BusPlan {
   const members = instruments.filter(({ name }) => name !== PLATFORM_NAME);
   const needs = new Map(members.map(({ name, needs: own }) => [name, own]));
   const { consumers, ignored } = planConsumers(needs, grants.events);
-  const messages = grants.messages.filter(
-    ({ from, to, verb }) =>
-      (needs.get(from) ?? []).some((n) => n.kind === "message.send" && n.verb === verb) &&
-      (needs.get(to) ?? []).some((n) => n.kind === "message.accept" && n.verb === verb),
-  );
+  const messages = planMessages(needs, grants.messages);
   return {
-    users: [platformUser(), ...members.map((member) => instrumentUser(member, consumers, messages))],
+    users: [platformUser(), ...members.map((member) => instrumentUser(member, consumers, messages.routes))],
     instruments: members.map(({ name, needs: own }) => ({ name, emits: emittedTypes(own) })),
     consumers,
-    ignored: [
-      ...ignored,
-      ...grants.messages
-        .filter((grant) => !messages.includes(grant))
-        .map(({ from, verb, to }) => `message ${verb} from ${from} to ${to}: not declared by both`),
-    ],
+    messages: messages.routes,
+    ignored: [...ignored, ...messages.ignored],
   };
 }
 
@@ -106,7 +109,7 @@ function planConsumers(
 function instrumentUser(
   { name, needs }: BusInstrument,
   consumers: readonly BusConsumer[],
-  messages: Site["grants"]["messages"],
+  messages: readonly MessageRoute[],
 ): BusUser {
   const own = consumers.filter(({ to }) => to === name);
   return {

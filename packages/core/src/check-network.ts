@@ -7,6 +7,7 @@ import {
   type Fault,
   isAskedDestination,
   isAskedListen,
+  isInNetworks,
   isWithin,
   type Manifest,
   parseDestination,
@@ -83,7 +84,28 @@ function checkBridge(
     if (destination === null || isAskedDestination(destination, egressAsks)) return;
     faults.push(notAsked(document, [...at, "egress", index], manifest, `to reach ${text}`, egressAsks));
   });
-  return [...faults, ...checkAddressing([...at, "address"], bridge.address, document)];
+  return [
+    ...faults,
+    ...checkAddressing([...at, "address"], bridge.address, document),
+    ...checkWithin([...at, "address", "addresses"], bridge, { site, document }),
+  ];
+}
+
+/** A static address lies in one of the segment's networks, where it names any. */
+function checkWithin(
+  path: Path,
+  { on, address }: NonNullable<SiteInstrument["bridge"]>,
+  { site, document }: Pick<CheckInput, "site" | "document">,
+): readonly Fault[] {
+  const segment = site.interfaces[on];
+  if (address === "dhcp" || segment?.kind !== "segment" || segment.networks === undefined) return [];
+  const { networks } = segment;
+  return address.addresses.flatMap((text, index) => {
+    const own = parseInterfaceAddress(text);
+    if (own === null || isInNetworks(own, networks)) return [];
+    const words = `${text} lies in no network of ${on}`;
+    return [document.fault([...path, index], "invalid-value", words, `within: ${networks.join(", ")}`)];
+  });
 }
 
 function checkDedicated(

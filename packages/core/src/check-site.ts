@@ -18,6 +18,7 @@ import { checkEgressGrant, checkEgressInterfaces } from "./check-egress.ts";
 import { checkInstrumentNetwork, checkSharedNetwork } from "./check-network.ts";
 import { checkRetention } from "./check-retention.ts";
 import type { LocatedDocument } from "./located-document.ts";
+import { findAccept, findSend, sameSchemas } from "./message-routes.ts";
 
 export interface CheckInput {
   readonly site: Site;
@@ -252,6 +253,7 @@ function checkGrants({ site, document, catalogue }: CheckInput): readonly Fault[
     const at = ["grants", "messages", index];
     checkPair([...at, "from"], from, (n) => n.kind === "message.send" && n.verb === verb, `sending ${verb}`);
     checkPair([...at, "to"], to, (n) => n.kind === "message.accept" && n.verb === verb, `accepting ${verb}`);
+    faults.push(...checkMessage(document, at, { from, verb, to }, manifestOf));
   });
   for (const [name, types] of Object.entries(site.fleet.events)) {
     types.forEach((type, index) => {
@@ -267,6 +269,26 @@ function checkGrants({ site, document, catalogue }: CheckInput): readonly Fault[
     if (grant !== "deny") checkPair(["fleet", "ui", name], name, (n) => n.kind === "ui", "a UI");
   }
   return faults;
+}
+
+/** What the two manifests, each by itself in order, say together. */
+function checkMessage(
+  document: LocatedDocument,
+  at: readonly (string | number)[],
+  { from, verb, to }: Site["grants"]["messages"][number],
+  manifestOf: (name: string) => Manifest | undefined,
+): readonly Fault[] {
+  if (from === to) {
+    const message = `${from} cannot send itself a message`;
+    return [document.fault([...at, "to"], "invalid-value", message, "another instrument")];
+  }
+  const send = findSend(manifestOf(from)?.needs ?? [], verb);
+  const accept = findAccept(manifestOf(to)?.needs ?? [], verb);
+  if (send === undefined || accept === undefined || sameSchemas(send, accept)) return [];
+  const message = `${from} and ${to} declare ${verb} with different schemas of its request or reply`;
+  return [
+    document.fault(at, "schemas-differ", message, "versions of the two packages that mean the same by it"),
+  ];
 }
 
 function declarations(manifest: Manifest): string {

@@ -28,7 +28,9 @@ export interface DesiredPort {
   readonly address: Addressing;
   readonly listen: readonly string[];
   readonly egress: readonly string[];
-  /** Digest of the three above. */
+  /** Of the segment; a lease lies in one of them. Empty: in any. */
+  readonly networks: readonly string[];
+  /** Digest of the four above. */
   readonly policy: string;
 }
 
@@ -100,8 +102,10 @@ export function desiredOf(
     ports: enabled.flatMap(({ name, site: { bridge } }) => {
       if (bridge === undefined) return [];
       const { on, address, listen, egress } = bridge;
-      const policy = digestOf({ address, listen, egress }).slice(0, 16);
-      return [{ instrument: name, segment: on, address, listen, egress, policy }];
+      const segment = site.interfaces[on];
+      const networks = (segment?.kind === "segment" ? segment.networks : undefined) ?? [];
+      const policy = digestOf({ address, listen, egress, networks }).slice(0, 16);
+      return [{ instrument: name, segment: on, address, listen, egress, networks, policy }];
     }),
     egress: desiredEgress(site, enabled),
     nics: enabled.flatMap(({ name, site: { dedicated } }) => {

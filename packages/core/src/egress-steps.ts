@@ -24,9 +24,11 @@ export function egressFoundations(input: StepsInput): readonly Step[] {
   if (wanted === null) return [];
   const gone = egressRemovals(input).length > 0;
   const found = gone ? null : input.observed.egress;
+  const possible = wanted.vlan === null || input.observed.vlanDevices;
   const there =
-    input.observed.devices.includes(wanted.device) ||
-    (input.observed.egress?.device ?? null) === wanted.device;
+    possible &&
+    (input.observed.devices.includes(wanted.device) ||
+      (input.observed.egress?.device ?? null) === wanted.device);
   const whole = found?.state === "open" && found.setup === wanted.setup;
   const { policy, policyDigest, ...setup } = wanted;
   const steps: Step[] = [];

@@ -2,12 +2,13 @@
  * Information-flow check: what mirrored traffic or personal data can reach (design section 4).
  *
  * Sources are instruments with a tap and instruments that emit personal data. Edges: an events
- * grant, a messages grant, a UI, events to the fleet. Sinks: a network interface, the egress
+ * grant, a message and a reply that holds data, a UI, events to the fleet. Sinks: a network interface, the egress
  * proxy, the fleet. People at a UI are shown, not refused. A path is allowed when `flows` names
  * its last hop: the instrument that hands data to the sink, and the sink.
  */
 import type { Fault, FlowPath, Site } from "@bulkhead/schema";
 import type { LocatedDocument } from "./located-document.ts";
+import { findAccept } from "./message-routes.ts";
 import type { ResolvedInstrument } from "./resolve.ts";
 
 const FLEET = "fleet";
@@ -88,7 +89,13 @@ function whatItHolds({ site, package: { manifest } }: ResolvedInstrument): strin
 function edgesOf(site: Site, instruments: readonly ResolvedInstrument[]): readonly Edge[] {
   const edges: Edge[] = [
     ...site.grants.events.map(({ from, to }): Edge => ({ from, to, kind: "instrument" })),
-    ...site.grants.messages.map(({ from, to }): Edge => ({ from, to, kind: "instrument" })),
+    ...site.grants.messages.flatMap(({ from, to, verb }): readonly Edge[] => [
+      { from, to, kind: "instrument" },
+      // A reply that holds something is data of the recipient's; one of its outcome alone is not.
+      ...(repliesWithData(instruments, to, verb)
+        ? [{ from: to, to: from, kind: "instrument" } as const]
+        : []),
+    ]),
   ];
   for (const { name, site: entry } of instruments) {
     if ((site.fleet.events[name]?.length ?? 0) > 0) edges.push({ from: name, to: FLEET, kind: "sink" });
@@ -100,6 +107,11 @@ function edgesOf(site: Site, instruments: readonly ResolvedInstrument[]): readon
       edges.push({ from: name, to: `people (${ui.roles.join(", ")})`, kind: "people" });
   }
   return edges;
+}
+
+function repliesWithData(instruments: readonly ResolvedInstrument[], name: string, verb: string): boolean {
+  const recipient = instruments.find((instrument) => instrument.name === name);
+  return findAccept(recipient?.package.manifest.needs ?? [], verb)?.reply !== undefined;
 }
 
 /** The shortest path to each edge into a sink or to people, breadth first. */

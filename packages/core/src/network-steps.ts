@@ -88,7 +88,7 @@ function ports(input: StepsInput): readonly Step[] {
       : found.state === "broken"
         ? "a part of its port or rules is missing"
         : "what may pass its port has changed";
-    const { listen, egress, ...rest } = port;
+    const { listen, egress, networks, ...rest } = port;
     return [
       {
         kind: "port.connect",
@@ -97,6 +97,7 @@ function ports(input: StepsInput): readonly Step[] {
         ...rest,
         listen: [...listen],
         egress: [...egress],
+        networks: [...networks],
       },
     ];
   });

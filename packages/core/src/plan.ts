@@ -12,6 +12,7 @@ import { reportNeeds } from "./needs.ts";
 import { parseSite } from "./parse.ts";
 import { resolveInstruments, type ResolvedInstrument } from "./resolve.ts";
 import { planSteps } from "./steps.ts";
+import { waitingOf } from "./waiting.ts";
 
 export interface PlanInput {
   readonly text: string;
@@ -55,7 +56,7 @@ export function planSite(input: PlanInput): Plan {
     asked: [...needs.asked],
     granted: [...needs.granted],
     missing: [...needs.missing],
-    pending: [...waiting(desired, input.observed), ...widerRequests(instruments)],
+    pending: [...waitingOf(desired, input.observed), ...widerRequests(instruments)],
     unused: [...needs.unused, ...unused],
     flows: [...flows],
     steps: [...planSteps({ desired, observed: input.observed, stopped: input.stopped, held: input.held })],
@@ -118,57 +119,6 @@ export function siteFilters(text: string, file: string): readonly string[] {
 
 function namedFiles(instruments: readonly ResolvedInstrument[]): readonly string[] {
   return [...new Set(instruments.flatMap((i) => siteFileNames(i.site.config ?? {}, i.package.configSchema)))];
-}
-
-/** An absent device is a state to wait in, not a fault. */
-function waiting(desired: Desired, observed: Observed): Plan["pending"] {
-  return [...waitingSpans(desired, observed), ...waitingNetworks(desired, observed)];
-}
-
-function waitingNetworks(desired: Desired, observed: Observed): Plan["pending"] {
-  const isAbsent = (device: string) => !observed.devices.includes(device);
-  const segments = desired.segments.flatMap((segment) => {
-    const found = observed.segments.find((s) => s.segment === segment.segment);
-    const lacksVlan = segment.vlan !== null && !observed.vlanDevices;
-    if (!lacksVlan && (found?.state === "ready" || !isAbsent(segment.device))) return [];
-    const what = lacksVlan
-      ? `waits for VLAN ${segment.vlan} of ${segment.device}: this kernel makes no VLAN devices`
-      : `waits for device ${segment.device}, which is absent`;
-    return desired.ports
-      .filter((port) => port.segment === segment.segment)
-      .map(({ instrument }) => ({ instrument, what }));
-  });
-  const nics = desired.nics
-    .filter(({ instrument, device }) => {
-      const held = observed.nics.some((n) => n.instrument === instrument && n.device === device);
-      return !held && isAbsent(device);
-    })
-    .map(({ instrument, device }) => ({ instrument, what: `waits for device ${device}, which is absent` }));
-  return [...segments, ...nics, ...waitingEgress(desired, observed)];
-}
-
-function waitingEgress({ egress }: Desired, observed: Observed): Plan["pending"] {
-  if (egress === null || observed.egress?.device === egress.device) return [];
-  const lacksVlan = egress.vlan !== null && !observed.vlanDevices;
-  if (!lacksVlan && observed.devices.includes(egress.device)) return [];
-  const what = lacksVlan
-    ? `waits for VLAN ${egress.vlan} of ${egress.device}: this kernel makes no VLAN devices`
-    : `waits for device ${egress.device}, which is absent: it reaches nothing until then`;
-  return egress.policy.permits.map(({ instrument }) => ({ instrument, what }));
-}
-
-function waitingSpans(desired: Desired, observed: Observed): Plan["pending"] {
-  return desired.spans
-    .filter(({ engine, device }) => {
-      const taken = observed.spans.some(
-        (s) => s.engine === engine && s.device === device && s.state !== "absent",
-      );
-      return !taken && !observed.devices.includes(device);
-    })
-    .map(({ engine, device }) => ({
-      instrument: engine,
-      what: `waits for device ${device}, which is absent`,
-    }));
 }
 
 function widerRequests(instruments: readonly ResolvedInstrument[]): Plan["pending"] {

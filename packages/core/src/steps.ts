@@ -165,9 +165,11 @@ function containers(input: StepsInput, ended: ReadonlySet<Name>): readonly Step[
     const found = input.observed.instruments.find((i) => i.name === instrument.name);
     const target = instrument.name;
     const steps: Step[] = [];
-    const remake = found === undefined ? null : reasonToRemake(instrument, found);
+    // The namespace that its container joins is there while it shall run: what is to be made waits until then.
+    const makeable = runs(instrument, input) || !joinsPort(instrument);
+    const remake = found === undefined || !makeable ? null : reasonToRemake(instrument, found);
     if (remake !== null) steps.push({ kind: "instrument.remove", target, why: remake, instrument: target });
-    if (found === undefined || remake !== null) {
+    if (makeable && (found === undefined || remake !== null)) {
       const { spec, specDigest } = instrument;
       steps.push({
         kind: "instrument.create",
@@ -201,6 +203,10 @@ function containers(input: StepsInput, ended: ReadonlySet<Name>): readonly Step[
       steps.push({ kind: "instrument.start", target, why: "it shall run", instrument: target });
     return steps;
   });
+}
+
+function joinsPort({ spec }: DesiredInstrument): boolean {
+  return spec.network.kind === "port" || spec.network.kind === "nic";
 }
 
 function reasonToRemake(

@@ -101,6 +101,16 @@ test("an absent device is waited for, and the instrument runs meanwhile", () => 
   assert.match(plan.pending[0]?.what ?? "", /eth1, which is absent/);
 });
 
+test("a VLAN that the kernel cannot make is waited for", () => {
+  const tagged = FEEDS.replace("device: eth1", "device: eth1, vlan: 20");
+  const input = inputOf(site(grant("a.example.net:443"), tagged));
+  const plan = planSite(input);
+  assert.deepEqual(short(plan).slice(1), ["instrument.create fetch", "instrument.start fetch"]);
+  assert.match(plan.pending[0]?.what ?? "", /VLAN 20 of eth1: this kernel makes no VLAN devices/);
+  const able = { ...input, observed: { ...input.observed, vlanDevices: true } };
+  assert.equal(short(planSite(able))[1], "egress.open feeds");
+});
+
 test("every fault has its place, and wildcards are told so", () => {
   const at = "/instruments/fetch/egress";
   assert.deepEqual(faults(site(grant("a.example.net:443"))), []);

@@ -148,6 +148,9 @@ export function achieve(host: Observed, step: Step): Observed {
         inboxes: [...host.inboxes, { instrument: step.instrument, version: step.version }],
       };
     case "instrument.create": {
+      const { kind } = step.spec.network;
+      const joins = kind === "port" ? host.ports : kind === "nic" ? host.nics : null;
+      if (joins?.some((j) => j.instrument === step.instrument) === false) throw new Error("no namespace");
       const made = {
         name: step.instrument,
         specDigest: step.specDigest,
@@ -222,7 +225,7 @@ export function achieve(host: Observed, step: Step): Observed {
     case "port.connect": {
       const { instrument, segment, policy } = step;
       if (!host.segments.some((s) => s.segment === segment)) throw new Error(`no segment ${segment}`);
-      const port = { instrument, segment, policy, state: "connected" as const, addresses: [] };
+      const port = { instrument, segment, policy, state: "connected" as const, addresses: [], noLease: null };
       return { ...host, ports: [...host.ports.filter((p) => p.instrument !== instrument), port] };
     }
     case "port.disconnect":
@@ -237,6 +240,7 @@ export function achieve(host: Observed, step: Step): Observed {
         policy,
         state: there ? ("given" as const) : ("waiting" as const),
         addresses: [],
+        noLease: null,
       };
       return {
         ...host,
@@ -259,7 +263,7 @@ export function achieve(host: Observed, step: Step): Observed {
       return {
         ...host,
         devices: host.devices.filter((d) => d !== device),
-        egress: { ...former, interface: name, device, setup, state: "open", addresses: [] },
+        egress: { ...former, interface: name, device, setup, state: "open", addresses: [], noLease: null },
       };
     }
     case "egress.permit":

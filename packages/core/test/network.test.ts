@@ -33,6 +33,26 @@ test("segment, then port, then container; a change of rules touches the port alo
   assert.deepEqual(short(planSite(changed)), ["port.connect pot"]);
 });
 
+test("what does not run has no namespace, so its container waits until it shall run", () => {
+  const ported = inputOf(site(POT("pot", A)), { stopped: ["pot"] });
+  assert.deepEqual(short(planSite(ported)).slice(1), ["segment.create dmz"]);
+  const running = settle({ ...ported, stopped: [] });
+  const other = site("  pot: { package: honeypot, dedicated: { device: eth3 } }", "{}");
+  const stopped = inputOf(other, { observed: running, stopped: ["pot"] });
+  assert.deepEqual(short(planSite(stopped)), [
+    "instrument.stop pot",
+    "port.disconnect pot",
+    "segment.remove dmz",
+  ]);
+  const started = { ...stopped, observed: settle(stopped), stopped: [] };
+  assert.deepEqual(short(planSite(started)), [
+    "nic.give eth3",
+    "instrument.remove pot",
+    "instrument.create pot",
+    "instrument.start pot",
+  ]);
+});
+
 test("what leaves is stopped first and gives its device back", () => {
   const nic = inputOf(site("  pot: { package: honeypot, dedicated: { device: eth3 } }", "{}"));
   const observed = settle(nic);
@@ -62,6 +82,26 @@ test("a missing device or VLAN is waited for", () => {
   assert.deepEqual(short(planSite({ ...absent, observed: arrived })), ["segment.create dmz"]);
 });
 
+test("an address that no server gives is waited for, where the device is there", () => {
+  const instruments = `${POT("pot", "dhcp")}\n  own: { package: honeypot, dedicated: { device: eth3, address: dhcp } }`;
+  const input = inputOf(site(instruments));
+  const settled = settle(input);
+  assert.deepEqual(planSite({ ...input, observed: settled }).pending, []);
+  const noLease = "no server has answered yet";
+  const observed = {
+    ...settled,
+    ports: settled.ports.map((port) => ({ ...port, noLease })),
+    nics: settled.nics.map((nic) => ({ ...nic, noLease })),
+  };
+  const { pending } = planSite({ ...input, observed });
+  assert.deepEqual(pending, [
+    { instrument: "pot", what: `waits for an address on dmz: ${noLease}` },
+    { instrument: "own", what: `waits for an address on eth3: ${noLease}` },
+  ]);
+  const gone = { ...observed, segments: observed.segments.map((s) => ({ ...s, state: "waiting" as const })) };
+  assert.match(planSite({ ...input, observed: gone }).pending[0]?.what ?? "", /eth2, which is absent/);
+});
+
 test("faults name the place and what would be accepted", () => {
   assert.deepEqual(faults(site(POT("pot", A, "listen: [tcp/8080]"))), [
     "not-declared /instruments/pot/bridge/listen/0",
@@ -82,6 +122,13 @@ test("faults name the place and what would be accepted", () => {
   ]);
   assert.deepEqual(faults(site(POT("pot", "{ addresses: [192.0.2.10/24], gateways: [198.51.100.1] }"))), [
     "invalid-value /instruments/pot/bridge/address/gateways/0",
+  ]);
+  const bounded = "{ dmz: { kind: segment, device: eth2, networks: [192.0.2.0/28, 2001:db8:1::/64] } }";
+  assert.deepEqual(faults(site(POT("pot", A), bounded)), [
+    "invalid-value /instruments/pot/bridge/address/addresses/1",
+  ]);
+  assert.deepEqual(faults(site(POT("pot", "dhcp"), bounded.replace("0/28", "1/28"))), [
+    "invalid-value /interfaces/dmz/networks/0",
   ]);
   assert.deepEqual(faults(site(POT("pot", A).replace("on: dmz", "on: lan"))), [
     "unknown-interface /instruments/pot/bridge/on",

@@ -14,25 +14,13 @@ import {
   storedAtMs,
   type StreamMark,
 } from "../src/index.ts";
-import { catalogue, emptyHost, FILES, SITE } from "./fixtures.ts";
+import { catalogue, FILES, inputOf, SITE } from "./fixtures.ts";
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2026, 10, 24);
 
 function faultsOf(text: string) {
-  const observed = emptyHost();
-  const input = {
-    text,
-    file: "site.yaml",
-    catalogue,
-    accepted: {},
-    files: FILES,
-    rejectedFilters: {},
-    observed,
-    stopped: [],
-    held: [],
-  };
-  return planSite(input).faults.filter(({ path }) => !path.includes("config"));
+  return planSite(inputOf(text)).faults.filter(({ path }) => !path.includes("config"));
 }
 
 function siteOf(text: string) {

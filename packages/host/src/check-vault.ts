@@ -26,7 +26,10 @@ export async function checkVault({ vaultDir, vaultKeyFile }: InstallationLayout)
   if (record === null) return failed("vault", `${file} is damaged`, "restore it from a back-up");
   const { kind } = record.method;
   if (kind !== "file") return ok("vault", `opened by ${kind}`);
-  const key = await stat(vaultKeyFile).catch(() => null);
+  const key = await stat(vaultKeyFile).catch((error: unknown) => {
+    if (systemErrorCode(error) === "ENOENT") return null;
+    throw error;
+  });
   if (key === null) {
     return failed(
       "vault",

@@ -121,11 +121,17 @@ async function checkKernel(before: boolean): Promise<readonly HostCheck[]> {
     ...features.map(({ feature, present, reason }) =>
       present
         ? ok(`kernel-${feature}`, "tried in a namespace of its own")
-        : failed(
-            `kernel-${feature}`,
-            reason,
-            `use a kernel with ${feature} (the distribution's own has it), or load its module`,
-          ),
+        : feature === "vlan"
+          ? absent(
+              "kernel-vlan",
+              `no VLAN devices (${reason}): a segment or egress interface with a VLAN waits`,
+              "load the module 8021q, or give the VLAN a device of its own on the switch",
+            )
+          : failed(
+              `kernel-${feature}`,
+              reason,
+              `use a kernel with ${feature} (the distribution's own has it), or load its module`,
+            ),
     ),
   ];
 }

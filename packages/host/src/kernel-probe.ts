@@ -13,7 +13,7 @@ import { XDP_SECTION, xdpObject } from "./xdp-object.ts";
 
 /** One feature of the kernel; `reason` is the tool's own message where it is missing. */
 export interface KernelFeature {
-  readonly feature: "netns" | "veth" | "clsact" | "cls-bpf" | "mirred" | "xdp";
+  readonly feature: "netns" | "veth" | "clsact" | "cls-bpf" | "mirred" | "xdp" | "vlan";
   readonly present: boolean;
   readonly reason: string;
 }
@@ -61,6 +61,9 @@ export async function probeKernel(): Promise<readonly KernelFeature[]> {
   await attempt("mirred", [[...tc, ...classifier, "prio", "1", "bpf", "bytecode", all, ...mirror]]);
   await attempt("xdp", [
     [...ip, "link", "set", "dev", "probe1", "xdpdrv", "obj", object, "sec", XDP_SECTION],
+  ]);
+  await attempt("vlan", [
+    [...ip, "link", "add", "link", "probe0", "name", "probe2", "type", "vlan", "id", "2"],
   ]);
   return features;
 }

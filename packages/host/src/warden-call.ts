@@ -26,7 +26,14 @@ export async function callWarden(
       }),
     );
   const call = request(
-    { socketPath: rootSocket, method, path, headers: { host: "warden" }, timeout: timeoutMs },
+    {
+      socketPath: rootSocket,
+      agent: false,
+      method,
+      path,
+      headers: { host: "warden" },
+      timeout: timeoutMs,
+    },
     (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));

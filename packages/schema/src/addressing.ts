@@ -36,6 +36,7 @@ export interface ParsedListenPort {
 }
 
 const ADDRESS_WORDS = "an address with its prefix length, such as 192.0.2.10/24 or 2001:db8::10/64";
+const NETWORK_WORDS = "a network such as 192.0.2.0/24 or 2001:db8::/64";
 const GATEWAY_WORDS = "an address such as 192.0.2.1 or 2001:db8::1";
 const DESTINATION_WORDS =
   "tcp or udp, an address or network, and a port or range: tcp/192.0.2.10:443, udp/[2001:db8::53]:53, tcp/192.0.2.0/24:8000-8010; no wildcards";
@@ -46,6 +47,12 @@ export const InterfaceAddress = z
   .string()
   .refine((text) => parseInterfaceAddress(text) !== null, ADDRESS_WORDS)
   .meta({ description: ADDRESS_WORDS });
+
+/** A network; the bits beyond its prefix are zero. */
+export const IpNetwork = z
+  .string()
+  .refine((text) => parseNetwork(text) !== null, NETWORK_WORDS)
+  .meta({ description: NETWORK_WORDS });
 
 /** Static addresses, or those that the network's own DHCP server gives (IPv4). */
 export const Addressing = z.union([
@@ -136,6 +143,15 @@ export function isWithin(inner: IpRange, outer: IpRange): boolean {
   return network instanceof ipaddr.IPv6 && address.match(network, outer.prefix);
 }
 
+/** Whether the address itself lies in one of these networks. */
+export function isInNetworks({ family, address }: IpRange, networks: readonly string[]): boolean {
+  const one = { family, address, prefix: family === "ipv4" ? 32 : 128 };
+  return networks.some((text) => {
+    const network = parseNetwork(text);
+    return network !== null && isWithin(one, network);
+  });
+}
+
 /** Whether one of the asks of a manifest holds this destination of a site. */
 export function isAskedDestination(destination: ParsedDestination, asks: readonly string[]): boolean {
   return asks.some((text) => {
@@ -155,6 +171,7 @@ export function isAskedListen({ protocol, ports }: ParsedListenPort, asks: reado
   });
 }
 
+/** `192.0.2.0/24` → its parts; null where bits beyond the prefix are set. Without a prefix it is one address. */
 function parseNetwork(text: string): IpRange | null {
   const [address = "", length, ...rest] = text.split("/");
   const ip = parseIp(address);

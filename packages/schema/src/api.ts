@@ -141,6 +141,10 @@ export const API_ROUTES = {
   restart: { method: "POST", path: "/api/v1/instruments/{instrument}/restart", role: "operator" },
   logs: { method: "GET", path: "/api/v1/instruments/{instrument}/logs", role: "operator" },
   events: { method: "GET", path: "/api/v1/events", role: "analyst" },
+  /** Who may say what to whom over the bus, and what became of it. */
+  bus: { method: "GET", path: "/api/v1/bus", role: "viewer" },
+  /** NDJSON of messages between instruments: metadata alone. */
+  messages: { method: "GET", path: "/api/v1/messages", role: "analyst" },
   taps: { method: "GET", path: "/api/v1/taps", role: "viewer" },
   network: { method: "GET", path: "/api/v1/network", role: "viewer" },
   egress: { method: "GET", path: "/api/v1/egress", role: "viewer" },

@@ -16,6 +16,10 @@ export const Welcome = z.strictObject({
   ),
   /** Types that this instrument may emit. */
   emits: z.array(DottedName),
+  /** Messages that it may send, and within what they are answered. */
+  sends: z.array(z.strictObject({ to: Name, verb: DottedName, deadlineMs: z.int() })).default([]),
+  /** Who may send it what. */
+  accepts: z.array(z.strictObject({ from: Name, verb: DottedName })).default([]),
 });
 export type Welcome = z.infer<typeof Welcome>;
 

@@ -30,6 +30,8 @@ export const CanaryReply = z.strictObject({
   standNetns: z.string(),
   /** Where the canary is not the instrument's twin, beyond what has to differ. Empty where layers are left out. */
   differences: z.array(z.string()),
+  /** Files that the runtime would write into its root file system by the image's word. */
+  templates: z.array(z.string()),
   /** Where the kernel's word differs from the whole profile; shows that a layer is really off. */
   deviations: z.array(z.string()),
 });

@@ -22,6 +22,7 @@ export const FAULT_CODES = [
   "config-rejected",
   "file-missing",
   "filter-rejected",
+  "schemas-differ",
   "flow-refused",
 ] as const;
 

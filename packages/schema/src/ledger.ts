@@ -27,9 +27,8 @@ export const TapCounters = z.strictObject({
 });
 export type TapCounters = z.infer<typeof TapCounters>;
 
-export const LedgerRow = z.strictObject({
-  instrument: Name,
-  engine: Name,
+/** seen = filtered + mirrored + notMirrored; mirrored = wireDropped + received; received = processed + toolDropped. */
+export const LedgerFigures = z.strictObject({
   seen: count,
   filtered: count,
   mirrored: count,
@@ -39,6 +38,13 @@ export const LedgerRow = z.strictObject({
   processed: count,
   toolDropped: count,
   guardDropped: count,
+});
+export type LedgerFigures = Readonly<z.infer<typeof LedgerFigures>>;
+
+export const LedgerRow = z.strictObject({
+  instrument: Name,
+  engine: Name,
+  ...LedgerFigures.shape,
   /** Which figures were measured from outside and which the tool reported. */
   measured: z.array(z.string()),
   reported: z.array(z.string()),

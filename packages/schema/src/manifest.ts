@@ -7,6 +7,7 @@
 import * as z from "zod";
 import { DestinationAsk, ListenPort } from "./addressing.ts";
 import { EgressTarget } from "./egress.ts";
+import { MAX_MESSAGE_DEADLINE_MS } from "./message.ts";
 import { DottedName, Name } from "./name.ts";
 import { Duration, Size } from "./quantity.ts";
 
@@ -20,6 +21,19 @@ const RelativePath = z
     /^(\.\/)?[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/,
     "a relative path below the manifest, without ..",
   );
+
+const MessageSchema = z
+  .record(z.string(), z.unknown())
+  .refine(isJsonSchema, "a JSON Schema (draft 2020-12) of an object");
+
+/** Both sides of a message declare the same: its verb, and JSON Schemas of request and reply. */
+const MessageShapes = {
+  verb: DottedName,
+  /** Left out: the message holds nothing. */
+  request: MessageSchema.optional(),
+  /** Left out: the reply is its outcome alone, which is no data. */
+  reply: MessageSchema.optional(),
+};
 
 export const Audience = z.enum(["users", "instruments"]);
 
@@ -60,8 +74,17 @@ export const Need = z.discriminatedUnion("kind", [
     class: z.enum(["personal-data", "technical"]).default("technical"),
   }),
   z.strictObject({ ...common, kind: z.literal("event.consume"), type: DottedName }),
-  z.strictObject({ ...common, kind: z.literal("message.accept"), verb: DottedName }),
-  z.strictObject({ ...common, kind: z.literal("message.send"), verb: DottedName }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("message.accept"),
+    ...MessageShapes,
+    /** Within which it is answered; the sender is told that it is late after that. */
+    deadline: Duration.refine(
+      (ms) => ms <= MAX_MESSAGE_DEADLINE_MS,
+      `at most ${MAX_MESSAGE_DEADLINE_MS / 1000}s`,
+    ).optional(),
+  }),
+  z.strictObject({ ...common, kind: z.literal("message.send"), ...MessageShapes }),
   z.strictObject({ ...common, kind: z.literal("find"), type: Name }),
   z.strictObject({ ...common, kind: z.literal("resource.publish") }),
   z.strictObject({ ...common, kind: z.literal("resource.receive") }),
@@ -141,3 +164,13 @@ export interface CataloguePackage {
   readonly digest: string;
 }
 export type Catalogue = Readonly<Record<string, CataloguePackage>>;
+
+function isJsonSchema(schema: Readonly<Record<string, unknown>>): boolean {
+  if (schema["type"] !== "object") return false;
+  try {
+    z.fromJSONSchema(schema);
+    return true;
+  } catch {
+    return false; // it says why in words of its own, which name no place
+  }
+}

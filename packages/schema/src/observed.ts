@@ -42,6 +42,9 @@ export const ObservedVolume = z.strictObject({
   mounted: z.boolean(),
 });
 
+/** Why a device that is to get its address by DHCP has none; null where it has one, or is given one by the site. */
+const NoLease = z.string().nullable();
+
 /** A segment's bridge. `waiting`: all is there but its device, or the VLAN device that the kernel cannot make. */
 export const ObservedSegment = z.strictObject({
   segment: Name,
@@ -62,6 +65,7 @@ export const ObservedPort = z.strictObject({
   policy: z.string().nullable(),
   /** What is set on the device, with prefix lengths. */
   addresses: z.array(z.string()),
+  noLease: NoLease,
 });
 export type ObservedPort = z.infer<typeof ObservedPort>;
 
@@ -73,6 +77,7 @@ export const ObservedNic = z.strictObject({
   state: z.enum(["given", "broken", "waiting"]),
   policy: z.string().nullable(),
   addresses: z.array(z.string()),
+  noLease: NoLease,
 });
 export type ObservedNic = z.infer<typeof ObservedNic>;
 
@@ -91,6 +96,7 @@ export const ObservedEgress = z.strictObject({
   process: z.boolean(),
   /** What is set on the device, with prefix lengths. */
   addresses: z.array(z.string()),
+  noLease: NoLease,
 });
 export type ObservedEgress = z.infer<typeof ObservedEgress>;
 

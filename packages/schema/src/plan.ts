@@ -3,7 +3,7 @@
  * what was asked, granted, missing and unused. Every step is idempotent.
  */
 import * as z from "zod";
-import { Addressing, Destination, ListenPort } from "./addressing.ts";
+import { Addressing, Destination, IpNetwork, ListenPort } from "./addressing.ts";
 import { EgressPolicy } from "./egress.ts";
 import { Fault } from "./fault.ts";
 import { Name } from "./name.ts";
@@ -103,7 +103,9 @@ export const Step = z.discriminatedUnion("kind", [
     address: Addressing,
     listen: z.array(ListenPort),
     egress: z.array(Destination),
-    /** Digest of address, listen and egress. */
+    /** What a lease's address must lie in; empty: any. */
+    networks: z.array(IpNetwork),
+    /** Digest of address, listen, egress and networks. */
     policy: z.string(),
   }),
   z.strictObject({ kind: z.literal("port.disconnect"), ...step, instrument: Name }),

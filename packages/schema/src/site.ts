@@ -5,7 +5,7 @@
  * sensor only within them.
  */
 import * as z from "zod";
-import { Addressing, Destination, ListenPort } from "./addressing.ts";
+import { Addressing, Destination, IpNetwork, ListenPort } from "./addressing.ts";
 import { EGRESS_INTERFACE, EgressGrant } from "./egress.ts";
 import { DottedName, Name } from "./name.ts";
 import { Duration, Size } from "./quantity.ts";
@@ -22,6 +22,8 @@ export const SiteInterface = z.discriminatedUnion("kind", [
     kind: z.literal("segment"),
     device: Device,
     vlan: z.int().min(1).max(4094).optional(),
+    /** Addresses of ports lie in one of these, also those that its DHCP server gives; where left out, in any. */
+    networks: z.array(IpNetwork).min(1).max(8).optional(),
   }),
   z.strictObject({ kind: z.literal("egress"), device: Device, ...EGRESS_INTERFACE }),
 ]);

@@ -104,7 +104,10 @@ export const WARDEN_VERBS = {
   audit: { method: "POST", path: "/v1/audit", sockets: ["sensord", "root"] },
   /** A page of the audit log. */
   auditRead: { method: "POST", path: "/v1/audit/read", sockets: ["sensord", "root"] },
-  /** Makes the canary of an instrument, see canary-api.ts; `canaryAttack` answers when the adversary has ended. */
+  /**
+   * Makes the canary of an instrument, see canary-api.ts: NDJSON of one CanaryReply. It is removed when this connection
+   * ends, and the response ends when it is removed. `canaryAttack` answers when the adversary has ended.
+   */
   canaryCreate: { method: "POST", path: "/v1/canary", sockets: ["root"] },
   canaryAttack: { method: "POST", path: "/v1/canary/attack", sockets: ["root"] },
   canaryRemove: { method: "POST", path: "/v1/canary/remove", sockets: ["root"] },

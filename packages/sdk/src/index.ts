@@ -11,6 +11,7 @@ export * from "./instrument.ts";
 export * from "./jitter.ts";
 export * from "./line-source.ts";
 export * from "./log.ts";
+export { type AcceptOptions, type SendOptions } from "./messages.ts";
 export * from "./publish-port.ts";
 export * from "./publisher.ts";
 export * from "./retention.ts";

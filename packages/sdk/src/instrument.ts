@@ -15,6 +15,7 @@ import { parseEnvironment, type Environment } from "./environment.ts";
 import { errorText, SdkError } from "./error.ts";
 import { Health } from "./health.ts";
 import { BusLog, type Log } from "./log.ts";
+import { type AcceptOptions, Messages, type SendOptions } from "./messages.ts";
 import { busPublishPort } from "./publish-port.ts";
 import { Publisher } from "./publisher.ts";
 import { Retention, type RetentionStore } from "./retention.ts";
@@ -34,6 +35,10 @@ export interface InstrumentContext {
   emit(type: string, data: unknown, time?: Date): Promise<void>;
   /** Takes events of a granted type; follows the grants. */
   consume<Data>(options: Omit<ConsumeOptions<Data>, "onProblem">): void;
+  /** Takes messages of this verb from whom the site lets send them. */
+  accept<Request = Record<string, never>, Reply = void>(options: AcceptOptions<Request, Reply>): void;
+  /** Sends one instrument a message; returns its reply. @throws SdkError `sdk-message-…`. */
+  send<Reply = void>(options: SendOptions<Reply>): Promise<Reply>;
   /** Serves HTTP where the site grants a UI. */
   serveUi(handler: UiHandler): void;
   /** Has a store forget when the platform says so, and its oldest record reported. */
@@ -135,6 +140,7 @@ export async function startInstrument<Config>(
   try {
     const welcome = await bus.welcomed();
     started.resolve(await definition.start(frame.context(welcome)));
+    frame.messages.ready();
   } catch (error) {
     frame.log.error(`the start failed: ${errorText(error)}`);
     started.reject(error);
@@ -155,6 +161,7 @@ export async function startInstrument<Config>(
 /** Everything that an instrument has beside its own code. */
 class Frame {
   readonly log: BusLog;
+  readonly messages: Messages;
   readonly health: Health;
   readonly retention: Retention;
   configVersion: () => string | null = () => null;
@@ -183,6 +190,7 @@ class Frame {
       report: (oldestRecord) => this.health.set({ oldestRecord }),
       onProblem: (text) => this.log.warn(text),
     });
+    this.messages = new Messages(bus, (text) => this.log.warn(text));
     bus.listen({
       welcome: (welcome) => this.#welcomed(welcome),
       denied: (operation, subject) => {
@@ -213,6 +221,8 @@ class Frame {
         this.#consumers.push(consumer);
         void this.#follow(consumer, this.#bus.welcome ?? welcome);
       },
+      accept: (options) => this.messages.accept(options),
+      send: (options) => this.messages.send(options),
       serveUi: (handler) => {
         const socketPath = this.#environment.uiSocket;
         this.#owned.use(serveUi({ socketPath, handler, onProblem: (text) => this.log.warn(text) }));

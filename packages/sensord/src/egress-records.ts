@@ -9,7 +9,7 @@ import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { EgressRecord } from "@bulkhead/schema";
 import { join } from "node:path";
-import { EgressRefusals, type RefusalSink } from "./egress-refusals.ts";
+import type { AuditSums, Occurrence } from "./audit-sums.ts";
 import { describeError, type Log } from "./log.ts";
 import { UnixListener } from "./unix-listener.ts";
 
@@ -20,13 +20,12 @@ const MOST_CONNECTIONS = 4;
 export interface EgressRecordsParts {
   readonly recordDir: string;
   readonly emit: (type: string, data: unknown, id: string) => Promise<unknown>;
-  readonly audit: RefusalSink;
+  readonly refusals: Pick<AuditSums, "add">;
   readonly log: Log;
 }
 
 /** Listens until disposed of. */
-export function startEgressRecords({ recordDir, emit, audit, log }: EgressRecordsParts): AsyncDisposable {
-  const refusals = new EgressRefusals(audit);
+export function startEgressRecords({ recordDir, emit, refusals, log }: EgressRecordsParts): AsyncDisposable {
   const listener = new UnixListener({
     path: join(recordDir, "egress.sock"),
     // Who may come near is said by the directories above; the proxy sees this one, and no instrument does.
@@ -49,15 +48,20 @@ export function startEgressRecords({ recordDir, emit, audit, log }: EgressRecord
       const record = EgressRecord.parse(JSON.parse(line));
       const { id, ...data } = record;
       await emit(record.state === "refused" ? "egress.refused" : "egress.connection", data, id);
-      if (record.state === "refused") refusals.record(record);
+      if (record.state === "refused") refusals.add(refusalOf(record));
       socket.write(`${JSON.stringify({ kept: id })}\n`);
     }
   }
 
+  return listener;
+}
+
+function refusalOf({ instrument, host, port, reason, address, unrecorded }: EgressRecord): Occurrence {
   return {
-    async [Symbol.asyncDispose]() {
-      await listener[Symbol.asyncDispose]();
-      refusals[Symbol.dispose]();
-    },
+    kind: "egress.refused",
+    subject: instrument,
+    facts: { reason: reason ?? "" },
+    finer: { host, port, address },
+    count: 1 + unrecorded,
   };
 }

@@ -29,6 +29,7 @@ export type SensordErrorCode =
   | "ledger-not-kept"
   | "ledger-unreadable"
   | "line-too-long"
+  | "messages-behind"
   | "not-permitted"
   | "package-unreadable"
   | "request-invalid"

@@ -27,8 +27,10 @@ export interface InstrumentFacts {
   readonly pending: readonly string[];
   /** `null` where the site gives it no tap. */
   readonly wire: "connected" | "broken" | "none" | null;
-  /** The span that it owns; null where it owns none. */
-  readonly span: { readonly device: string; readonly state: "guarded" | "unguarded" | "absent" } | null;
+  /** Devices and addresses that it waits for, in plain words. */
+  readonly waits: readonly string[];
+  /** The device of its span, where that is without its guards. */
+  readonly unguarded: string | null;
   readonly config: ConfigState;
   readonly report: HealthReport | null;
   /** Age of the report; where there is none, how long the container has been running. */
@@ -55,7 +57,7 @@ function stopped({ enabled, observed }: InstrumentFacts): JudgedState {
     : degraded(`${why}, and not stopped yet`);
 }
 
-function absent({ crash, problems, pending, span }: InstrumentFacts): JudgedState {
+function absent({ crash, problems, pending, waits }: InstrumentFacts): JudgedState {
   if (problems.length > 0) return degraded(problems.join("; "));
   if (crash !== null) {
     const times = crash.count === 1 ? "once" : `${crash.count} times`;
@@ -63,12 +65,12 @@ function absent({ crash, problems, pending, span }: InstrumentFacts): JudgedStat
     return degraded(`ended by itself ${times} (${crash.reason})${next}`);
   }
   if (pending.length > 0) return { state: "pending", detail: pending.join("; ") };
-  return span?.state === "absent" ? waitsFor(span.device) : starting("is being made");
+  return waits.length > 0 ? waitsFor(waits) : starting("is being made");
 }
 
 /** What warden found wrong with a container that is there. */
 function outside(
-  { problems, wire, span }: InstrumentFacts,
+  { problems, wire, waits, unguarded }: InstrumentFacts,
   observed: z.infer<typeof ObservedInstrument>,
 ): JudgedState | null {
   if (observed.state === "frozen") return degraded("its container is frozen");
@@ -78,8 +80,8 @@ function outside(
   }
   if (problems.length > 0) return degraded(problems.join("; "));
   if (wire === "broken") return degraded("its tap is broken");
-  if (span?.state === "absent") return waitsFor(span.device);
-  if (span?.state === "unguarded") return degraded(`its span ${span.device} is not guarded`);
+  if (waits.length > 0) return waitsFor(waits);
+  if (unguarded !== null) return degraded(`its span ${unguarded} is not guarded`);
   return null;
 }
 
@@ -116,8 +118,8 @@ function runningNote(config: ConfigState, pending: readonly string[]): string {
   return [...notes, ...pending].join("; ");
 }
 
-function waitsFor(device: string): JudgedState {
-  return { state: "pending", detail: `waits for the device ${device}, which is absent` };
+function waitsFor(waits: readonly string[]): JudgedState {
+  return { state: "pending", detail: waits.join("; ") };
 }
 
 function degraded(detail: string): JudgedState {

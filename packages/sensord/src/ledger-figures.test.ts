@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { TapCounters } from "@bulkhead/schema";
+import type { LedgerFigures, TapCounters } from "@bulkhead/schema";
 import { countOutside, countTool, type OutsideCount, type ToolCount } from "./ledger-count.ts";
-import { advanceFigures, type Figures, NO_FIGURES } from "./ledger-figures.ts";
+import { advanceFigures, NO_FIGURES } from "./ledger-figures.ts";
 import { choosePath, type Sample, SAMPLES_KEPT } from "./ledger-path.ts";
 
 /** One tap as it really is: frames pass its stages with delay and some are lost at each. */
@@ -84,7 +84,7 @@ test("ledger: sums come out, nothing goes back, and at rest it is exact", () => 
         processed: truth.processed,
         toolDropped: truth.tool,
         guardDropped: 0,
-      } satisfies Figures);
+      } satisfies LedgerFigures);
     }),
     { numRuns: 300 },
   );
@@ -167,7 +167,7 @@ const REST: Step = {
 interface Book {
   outside: OutsideCount | null;
   tool: ToolCount | null;
-  figures: Figures;
+  figures: LedgerFigures;
   samples: readonly Sample[];
   nowMs: number;
   reportedAtMs: number;
@@ -269,14 +269,14 @@ function beginToolAnew(world: World): void {
   world.toolEpoch += 1;
 }
 
-function assertSums(f: Figures): void {
+function assertSums(f: LedgerFigures): void {
   assert.equal(f.seen, f.filtered + f.mirrored + f.notMirrored);
   assert.equal(f.mirrored, f.wireDropped + f.received);
   assert.equal(f.received, f.processed + f.toolDropped);
 }
 
-function assertNotBack(former: Figures, now: Figures): void {
-  for (const key of Object.keys(former) as (keyof Figures)[]) {
+function assertNotBack(former: LedgerFigures, now: LedgerFigures): void {
+  for (const key of Object.keys(former) as (keyof LedgerFigures)[]) {
     assert.ok(now[key] >= former[key], `${key} went from ${former[key]} back to ${now[key]}`);
   }
 }

@@ -7,26 +7,10 @@
  * the earlier moment have left by the later one, or are lost. A loss is thus never overstated;
  * it is fully stated as soon as the traffic after it has been counted, or has ended.
  */
-import * as z from "zod";
+import type { LedgerFigures } from "@bulkhead/schema";
 import type { Totals } from "./ledger-count.ts";
 
-const count = z.int().min(0);
-
-/** seen = filtered + mirrored + notMirrored; mirrored = wireDropped + received; received = processed + toolDropped. */
-export const Figures = z.strictObject({
-  seen: count,
-  filtered: count,
-  mirrored: count,
-  notMirrored: count,
-  wireDropped: count,
-  received: count,
-  processed: count,
-  toolDropped: count,
-  guardDropped: count,
-});
-export type Figures = Readonly<z.infer<typeof Figures>>;
-
-export const NO_FIGURES: Figures = {
+export const NO_FIGURES: LedgerFigures = {
   seen: 0,
   filtered: 0,
   mirrored: 0,
@@ -47,12 +31,12 @@ export interface PathReading {
   readonly processed: number;
 }
 
-export function advanceFigures(former: Figures, path: PathReading): Figures {
+export function advanceFigures(former: LedgerFigures, path: PathReading): LedgerFigures {
   return atRest(path) ? restingFigures(former, path) : laterFigures(former, path);
 }
 
 /** Nothing moved between the readings: what was not passed on is lost. */
-export function exactFigures(totals: Totals, toolProcessed: number): Figures {
+export function exactFigures(totals: Totals, toolProcessed: number): LedgerFigures {
   const { seen, guardDropped } = totals;
   const matched = Math.min(totals.matched, seen);
   const notMirrored = Math.min(totals.notMirrored, matched);
@@ -76,14 +60,17 @@ export function exactFigures(totals: Totals, toolProcessed: number): Figures {
  * What was said to be lost stays lost, whatever a tool says later: it also counts frames that its own instrument tried
  * to send, which were never mirrored (packet(7): a socket is handed outgoing packets too).
  */
-function restingFigures(former: Figures, { third, processed }: PathReading): Figures {
+function restingFigures(former: LedgerFigures, { third, processed }: PathReading): LedgerFigures {
   const exact = exactFigures(third, processed);
   const possible = Math.max(former.processed, exact.received - former.toolDropped);
   const within = Math.min(exact.processed, possible);
   return { ...exact, processed: within, toolDropped: exact.received - within };
 }
 
-function laterFigures(former: Figures, { first, second, third, processed }: PathReading): Figures {
+function laterFigures(
+  former: LedgerFigures,
+  { first, second, third, processed }: PathReading,
+): LedgerFigures {
   const seen = Math.max(former.seen, first.seen);
   const matched = split(seen, second.matched, former.seen - former.filtered, former.filtered);
   const mirrored = split(

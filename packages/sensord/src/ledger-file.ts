@@ -6,11 +6,10 @@
  * set aside and said so: the ledger then begins anew rather than guess.
  */
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { Name } from "@bulkhead/schema";
+import { LedgerFigures, Name } from "@bulkhead/schema";
 import * as z from "zod";
 import { SensordError } from "./error.ts";
 import { OutsideCount, ToolCount } from "./ledger-count.ts";
-import { Figures } from "./ledger-figures.ts";
 import { describeError, type Log } from "./log.ts";
 
 /** All that is known of one tap. */
@@ -19,7 +18,7 @@ export const TapAccount = z.strictObject({
   engine: Name,
   outside: OutsideCount,
   tool: ToolCount.nullable(),
-  figures: Figures,
+  figures: LedgerFigures,
 });
 export type TapAccount = Readonly<z.infer<typeof TapAccount>>;
 

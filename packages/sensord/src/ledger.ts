@@ -5,9 +5,9 @@
  * Invariants: a row is kept on disk before anybody is shown it, so that no figure is ever seen to
  * go back over a restart; a tap's account ends when the site gives its instrument no tap.
  */
-import type { HealthReport, LedgerRow, Name, TapCounters } from "@bulkhead/schema";
+import type { HealthReport, LedgerFigures, LedgerRow, Name, TapCounters } from "@bulkhead/schema";
 import { countOutside, countTool, type ToolCount } from "./ledger-count.ts";
-import { advanceFigures, type Figures, NO_FIGURES } from "./ledger-figures.ts";
+import { advanceFigures, NO_FIGURES } from "./ledger-figures.ts";
 import { readLedgerFile, type TapAccount, writeLedgerFile } from "./ledger-file.ts";
 import { choosePath, type Sample, SAMPLES_KEPT } from "./ledger-path.ts";
 import { describeError, type Log } from "./log.ts";
@@ -108,7 +108,7 @@ export class Ledger {
     this.#accounts.set(instrument, { instrument, engine, outside, tool, figures });
   }
 
-  #conclude(former: Figures, recent: Recent, tool: ToolCount | null, nowMs: number): Figures {
+  #conclude(former: LedgerFigures, recent: Recent, tool: ToolCount | null, nowMs: number): LedgerFigures {
     const path = choosePath(recent.samples, { ...recent, processed: tool?.processed ?? 0 }, nowMs);
     return path === null ? former : advanceFigures(former, path);
   }

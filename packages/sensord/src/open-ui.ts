@@ -1,12 +1,13 @@
 /**
  * Opens an instrument's UI to a caller: the site's own grant is checked before a byte goes on,
- * and each request is recorded (who, where to, how it ended; never what passed).
+ * and each request is recorded (who, where to, how it ended; never what passed), repeats as one.
  */
 import type { Caller, Name } from "@bulkhead/schema";
 import type { ApiCall, ApiContract } from "./api/contract.ts";
 import { mayOpenUi } from "./api/authorize.ts";
 import { ProblemError } from "./api/problem.ts";
 import type { AuditQueue } from "./audit-queue.ts";
+import type { AuditSums, Occurrence } from "./audit-sums.ts";
 import { isSensordError, SensordError } from "./error.ts";
 import type { SiteView } from "./site-view.ts";
 import type { UiGate } from "./ui-gate.ts";
@@ -15,7 +16,8 @@ import { proxyUi } from "./ui-proxy.ts";
 
 export interface OpenUiParts {
   readonly gate: Pick<UiGate, "session">;
-  readonly audit: Pick<AuditQueue, "admit" | "append">;
+  readonly audit: Pick<AuditQueue, "admit">;
+  readonly requests: Pick<AuditSums, "add">;
 }
 
 /** Throws `ui-not-granted`, `ui-denied`, `ui-away`, `audit-behind` and what the proxy throws. */
@@ -29,19 +31,24 @@ export async function openUi(
   const url = request.url ?? "";
   // An instrument's name in another spelling (%70dns) is a name that nobody has a reason to send.
   const path = url.startsWith(prefix) ? url.slice(prefix.length) : "";
-  const entry = {
-    instrument,
+  const asked = {
     method: request.method ?? "",
     // Without the query: what somebody looks for may be personal data.
     path: path.split("?")[0] ?? "",
   };
-  const record = (detail: Readonly<Record<string, string | number>>): void =>
-    parts.audit.append("ui-request", caller.subject, { ...entry, role: caller.role, ...detail });
+  const record = (outcome: Occurrence["finer"], amounts: Occurrence["amounts"] = {}): void =>
+    parts.requests.add({
+      kind: "ui-request",
+      subject: caller.subject,
+      facts: { instrument, role: caller.role },
+      finer: { ...asked, ...outcome },
+      amounts,
+    });
   parts.audit.admit();
   try {
     const session = admit(parts, caller, instrument, view);
     const headWithinMs = DEFAULT_UI_LIMITS.headWithinMs;
-    const outcome = await proxyUi(session, {
+    const { status, end, ...amounts } = await proxyUi(session, {
       caller,
       instrument,
       path,
@@ -50,7 +57,7 @@ export async function openUi(
       response,
       headWithinMs,
     });
-    record({ ...outcome });
+    record({ status, end }, amounts);
   } catch (error) {
     record({ refused: isSensordError(error) ? error.code : "unexpected-error" });
     throw error;

@@ -134,6 +134,8 @@ test("sensor status: an absent device is waited for and is no problem", () => {
   assert.equal(status.ok, false);
   assert.equal(status.instruments[0]?.state, "pending");
   assert.deepEqual([status.pending.length, status.problems.length], [1, 0]);
+  const byHand = sensorStatus(withWarden({ observed, stopped: ["capture"] }));
+  assert.deepEqual(byHand.pending, [], "what does not run waits for nothing");
   const arriving = sensorStatus(withWarden({ observed: { ...observed, devices: ["eth1"] } }));
   assert.equal(arriving.instruments[0]?.state, "running");
 });

@@ -10,7 +10,7 @@ import type {
   SensorStatus,
   WardenState,
 } from "@bulkhead/schema";
-import type { ResolvedInstrument } from "@bulkhead/core";
+import { type ResolvedInstrument, waitingOf } from "@bulkhead/core";
 import type { ConfigState } from "./config-delivery.ts";
 import { type InstrumentFacts, judgeInstrument } from "./instrument-state.ts";
 import { NO_FIGURES } from "./ledger-figures.ts";
@@ -57,7 +57,7 @@ export function sensorStatus(input: StatusInput): SensorStatus {
     instruments,
     taps: view === null ? [] : tapsOf(view, input),
     problems,
-    pending: [...(warden?.pending ?? []), ...waiting(input)],
+    pending: [...(warden?.pending ?? []), ...waiting(view, warden)],
     absent: [...(warden?.observed.absent ?? [])],
     processes: [...processes],
   };
@@ -115,33 +115,31 @@ function factsOf(
     locked: own.some((problem) => problem.code === LOCKED_CODE),
     pending: (warden?.pending ?? []).filter((p) => p.instrument === name).map((p) => p.what),
     wire: site.tap === undefined ? null : wireOf(name, warden),
-    span: spanOf(name, view, warden),
+    waits: waiting(view, warden)
+      .filter((w) => w.instrument === name)
+      .map(({ what }) => what),
+    unguarded: unguardedSpan(name, view, warden),
     config: heard.config,
     report: heard.report,
     silentMs: heard.silentMs,
   };
 }
 
-/** The site's span of this engine, and what became of it on the host; null where it has none. */
-function spanOf(engine: Name, view: SiteView, warden: WardenState | null): InstrumentFacts["span"] {
-  const wanted = view.checked.desired.spans.find((span) => span.engine === engine);
-  if (wanted === undefined || warden === null) return null;
-  const { device } = wanted;
-  const { spans, devices } = warden.observed;
-  const found = spans.find((span) => span.engine === engine && span.device === device);
-  if (found !== undefined) return { device, state: found.state };
-  // Not taken yet: on its way where the device is there.
-  return devices.includes(device) ? null : { device, state: "absent" };
+/** The device of this engine's span where it is without its guards. */
+function unguardedSpan(engine: Name, view: SiteView, warden: WardenState | null): string | null {
+  const device = view.checked.desired.spans.find((span) => span.engine === engine)?.device;
+  const found = warden?.observed.spans.find((span) => span.engine === engine && span.device === device);
+  return found?.state === "unguarded" ? found.device : null;
 }
 
-/** An absent device is a state to wait in, not a fault. */
-function waiting({ view, warden }: StatusInput): SensorStatus["pending"] {
-  return (view?.checked.desired.spans ?? []).flatMap(({ engine }) => {
-    const span = view === null ? null : spanOf(engine, view, warden);
-    return span?.state === "absent"
-      ? [{ instrument: engine, what: `waits for the device ${span.device}, which is absent` }]
-      : [];
-  });
+/** An absent device or address is a state to wait in, not a fault; what does not run waits for nothing. */
+function waiting(view: SiteView | null, warden: WardenState | null): SensorStatus["pending"] {
+  if (view === null || warden === null) return [];
+  const { site, desired } = view.checked;
+  return waitingOf(desired, warden.observed).filter(
+    ({ instrument }) =>
+      site.instruments[instrument]?.enabled === true && !warden.stopped.includes(instrument),
+  );
 }
 
 function wireOf(instrument: Name, warden: WardenState | null): "connected" | "broken" | "none" {

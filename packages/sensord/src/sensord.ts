@@ -16,6 +16,7 @@ import { makeHandlers } from "./api/handlers.ts";
 import { listenOnSocket } from "./api/listen.ts";
 import { makeApiServer } from "./api/server.ts";
 import { AuditQueue } from "./audit-queue.ts";
+import { AuditSums } from "./audit-sums.ts";
 import { Bus } from "./bus/bus.ts";
 import { ConfigDelivery } from "./config-delivery.ts";
 import { SensordError } from "./error.ts";
@@ -55,6 +56,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
   const now = (): number => performance.now();
   const warden = makeWardenClient(layout.wardenSocket);
   const audit = stack.use(new AuditQueue(warden, log));
+  const sums = stack.use(new AuditSums(audit));
   const health = new HealthBook();
   const ledger = await openLedger({
     file: join(layout.sensordDir, "ledger.json"),
@@ -79,6 +81,16 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
           health.record(instrument, report, now());
           ledger.report(instrument, report);
         },
+        refused: (instrument, reason) =>
+          sums.add({ kind: "bus.refused", subject: instrument, facts: { reason } }),
+        message: ({ from, to, verb, outcome, sizeBytes }) =>
+          sums.add({
+            kind: "message",
+            subject: from,
+            facts: { outcome },
+            finer: { to, verb },
+            amounts: { sizeBytes },
+          }),
       },
     }),
   );
@@ -104,7 +116,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
     startEgressRecords({
       recordDir: layout.recordDir,
       emit: (...args) => bus.emit(...args),
-      audit,
+      refusals: sums,
       log,
     }),
   );
@@ -167,7 +179,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
   const server = await makeApiServer({
     log,
     resolveCaller: localRoot,
-    onDenied: ({ subject, role }, route) => audit.append("api-denied", subject, { route, role }),
+    onDenied: ({ subject, role }, route) => sums.add({ kind: "api-denied", subject, facts: { route, role } }),
     handlers: makeHandlers({
       warden,
       audit,
@@ -181,8 +193,10 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       plan: async (request) =>
         planShownSite(request, { ...layout, warden, state: await watch.first(FIRST_LOOK_MS) }),
       events: (query, signal) => reached(bus).events(query, signal),
+      bus: () => bus.report(),
+      messages: (query, signal) => bus.messages(query, signal),
       logs: (instrument, limit, signal) => reached(bus).logs(instrument, { limit, follow: false }, signal),
-      openUi: (call, view) => openUi({ gate, audit }, call, view),
+      openUi: (call, view) => openUi({ gate, audit, requests: sums }, call, view),
       document: () => openApiOf(server),
     }),
   });

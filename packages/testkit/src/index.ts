@@ -31,6 +31,7 @@ export {
   spanDevice,
 } from "./demo-topology.ts";
 export { TestkitError, type TestkitErrorCode } from "./error.ts";
+export { eventually } from "./eventually.ts";
 export {
   type MachineSnapshot,
   type SnapshotDifference,

@@ -9,12 +9,13 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { PLATFORM_NAME } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts";
 import { readBrokerState } from "../../../packages/sensord/src/bus/broker-state.ts";
 import { freePort, TestBroker } from "../../../packages/testkit/src/broker.ts";
-import { BusFixture, DESIRED, EVIL, eventHeaders, hpub, IDS, PDNS, RawClient, until } from "./bus-fixture.ts";
+import { BusFixture, DESIRED, EVIL, eventHeaders, hpub, IDS, PDNS, RawClient } from "./bus-fixture.ts";
 
 const MESSAGE = { id: "m", kind: "message.send", verb: "ruleset.apply" } as const;
 const ACCEPT = { id: "m", kind: "message.accept", verb: "ruleset.apply" } as const;
@@ -51,7 +52,7 @@ async function heardDuring(
   });
   await victim.flush();
   await attack();
-  if (expected > 0) await until("the attack to arrive", () => heard.length >= expected);
+  if (expected > 0) await eventually("the attack to arrive", () => heard.length >= expected);
   // What was sent before this passed through the broker has arrived by then.
   await (await fixture.direct(PLATFORM_NAME)).flush();
   await victim.flush();
@@ -221,7 +222,7 @@ test("headers that steer the broker are refused, however they are brought in", a
   const payload = "Nats-Rollup: all\r\n\r\n";
   raw.send(`HPUB ${subject} _INBOX.evil.a 12 ${12 + payload.length}\r\n${block}${payload}\r\n`);
   raw.send("SUB _INBOX.evil.a 1\r\nPING\r\n");
-  await until(
+  await eventually(
     "the event",
     () => fixture.bus.counts("evil").published[subject] === (before.published[subject] ?? 0) + 1,
   );

@@ -7,9 +7,9 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { BusInstrument } from "@bulkhead/core";
 import { CE_HEADER, type HealthReport, MESSAGE_ID_HEADER, type Name } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import {
   type ConnectionOptions,
   headers,
@@ -143,13 +143,14 @@ export class BusFixture implements AsyncDisposable {
       listeners: {
         hello: (name) => void heard.hellos.push(name),
         health: (from, report) => void heard.health.push({ from, report }),
+        refused: () => undefined,
       },
     });
     stack.use(bus);
     const { configFile } = brokerPaths(layout);
     const broker = stack.use(await TestBroker.start({ natsServer, configFile, port }));
     await bus.applyGrants(desired);
-    await until("gates", () => bus.state().waiting.length === 0);
+    await eventually("gates", () => bus.state().waiting.length === 0);
     return new BusFixture({ bus, broker, layout, natsServer, port, limits, heard, stack: stack.move() });
   }
 
@@ -225,28 +226,15 @@ export class RawClient implements Disposable {
 
   /** Waits for `pattern` in what came since the beginning. */
   async until(pattern: RegExp): Promise<void> {
-    await until(`${pattern} in ${this.received.slice(-300)}`, () => pattern.test(this.received));
+    await eventually(`${pattern} in ${this.received.slice(-300)}`, () => pattern.test(this.received));
   }
 
   async untilClosed(): Promise<void> {
-    await until("the connection to be closed", () => this.closed);
+    await eventually("the connection to be closed", () => this.closed);
   }
 
   [Symbol.dispose](): void {
     this.socket.destroy();
-  }
-}
-
-/** Waits until `check` holds. */
-export async function until(
-  what: string,
-  check: () => boolean | Promise<boolean>,
-  timeoutMs = 30_000,
-): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await check())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await delay(10);
   }
 }
 

@@ -15,7 +15,7 @@ const bus = await Bus.open({
   settings: { brokerPort },
   natsServer,
   log: SILENT,
-  listeners: { hello: () => undefined, health: () => undefined },
+  listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
 });
 await bus.applyGrants(desired);
 console.log("applied");

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventQuery, EventRecord } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { BusFixture, collect, DESIRED, eventHeaders, IDS, makeSocketDir, until } from "./bus-fixture.ts";
+import { BusFixture, collect, DESIRED, eventHeaders, IDS, makeSocketDir } from "./bus-fixture.ts";
 
 let fixture: BusFixture;
 let ids: NatsConnection;
@@ -112,8 +113,8 @@ test("a consumer's report counts against the emitter, if it may read what it rep
   const report = { from: "ids", type: "suricata.dns", sequence: 2, reason: "no rrname" };
   pdns.publish("svc.pdns.quarantine", JSON.stringify(report));
   evil.publish("svc.evil.quarantine", JSON.stringify(report));
-  await until("both", () => fixture.bus.counts("evil").refusedBy["report-schema"] === 1);
-  await until("the report", () => fixture.bus.counts("ids").quarantined.count === 1);
+  await eventually("both", () => fixture.bus.counts("evil").refusedBy["report-schema"] === 1);
+  await eventually("the report", () => fixture.bus.counts("ids").quarantined.count === 1);
   assert.equal(fixture.bus.counts("ids").quarantined.newest[0]?.by, "pdns");
 });
 
@@ -123,17 +124,17 @@ test("following: all that comes, of emitters that come later too, until it is ab
   const reading = (async () => {
     for await (const { id } of query({ limit: 1, follow: true }, end.signal)) got.push(id);
   })();
-  await until("the stored one", () => got.length === 1);
+  await eventually("the stored one", () => got.length === 1);
   for (let at = 0; at < 50; at += 1) await emit(ids, "ids", "suricata.dns", `live-${at}`);
-  await until("live events", () => got.length === 51);
+  await eventually("live events", () => got.length === 51);
   const later = { ...IDS, name: "later" };
   await makeSocketDir(fixture.layout.socketsDir, "later");
   await fixture.bus.applyGrants({ ...DESIRED, instruments: [...DESIRED.instruments, later] });
-  await until("its gate", () => fixture.bus.state().waiting.length === 0);
+  await eventually("its gate", () => fixture.bus.state().waiting.length === 0);
   await emit(await fixture.client("later"), "later", "suricata.dns", "from-a-new-one");
-  await until("the new one's event", () => got.includes("from-a-new-one"));
+  await eventually("the new one's event", () => got.includes("from-a-new-one"));
   await fixture.bus.emit("capture.ledger", { seen: 1 }, "ledger-1");
-  await until("the platform's own", () => got.includes("ledger-1"));
+  await eventually("the platform's own", () => got.includes("ledger-1"));
   end.abort();
   await reading;
 });

@@ -4,12 +4,13 @@ import { rename, rm } from "node:fs/promises";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { readFile, writeFile } from "node:fs/promises";
+import { eventually } from "@bulkhead/testkit";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts";
 import { Bus } from "../../../packages/sensord/src/bus/bus.ts";
 import { SILENT } from "../../../packages/sensord/src/log.ts";
-import { BusFixture, collect, DESIRED, eventHeaders, makeSocketDir, PDNS, until } from "./bus-fixture.ts";
+import { BusFixture, collect, DESIRED, eventHeaders, makeSocketDir, PDNS } from "./bus-fixture.ts";
 
 const WITHOUT_GRANT = { ...DESIRED, grants: { events: [], messages: [] } };
 
@@ -40,7 +41,7 @@ test("a grant that is taken away ends a pull that waits, and comes back with wha
       message.ack();
     },
   });
-  await until("the first", () => got.length === 1);
+  await eventually("the first", () => got.length === 1);
   await fixture.bus.applyGrants(WITHOUT_GRANT);
   await emit(ids, "while revoked");
   await delay(300);
@@ -51,7 +52,7 @@ test("a grant that is taken away ends a pull that waits, and comes back with wha
     .catch(() => "refused");
   assert.equal(asked, "refused");
   assert.equal(pdns.isClosed(), false, "its connection lives on");
-  await until("a word", () => reloads.includes("cmd.pdns.reload"));
+  await eventually("a word", () => reloads.includes("cmd.pdns.reload"));
   await messages.close();
   await fixture.bus.applyGrants(DESIRED);
   const again = await consumerOf(pdns).fetch({ max_messages: 2, expires: 10_000 });
@@ -92,12 +93,12 @@ test("an instrument that leaves loses connection, socket and streams; one that c
   const jsm = await jetstreamManager(await fixture.direct("platform"), { checkAPI: false });
   const others = { ...DESIRED, instruments: DESIRED.instruments.filter(({ name }) => name !== "evil") };
   await fixture.bus.applyGrants(others);
-  await until("its connection to end", () => evil.isClosed());
+  await eventually("its connection to end", () => evil.isClosed());
   const names = await collect(jsm.streams.names());
   assert.deepEqual(names.toSorted(), ["EV_ids", "EV_pdns", "EV_platform", "LOG_ids", "LOG_pdns"]);
   await assert.rejects(fixture.client("evil", { maxReconnectAttempts: 0, reconnect: false }));
   await fixture.bus.applyGrants(DESIRED);
-  await until("its gate", () => fixture.bus.state().waiting.length === 0);
+  await eventually("its gate", () => fixture.bus.state().waiting.length === 0);
   await fixture.client("evil");
   await emit(ids, "new");
 });
@@ -122,7 +123,7 @@ test("gates wait for their directory, and follow it when it is made anew", async
   const directory = `${fixture.layout.socketsDir}/ids`;
   await rm(directory, { recursive: true });
   await makeSocketDir(fixture.layout.socketsDir, "ids");
-  await until("a new socket", async () =>
+  await eventually("a new socket", async () =>
     fixture.client("ids", { reconnect: false, maxReconnectAttempts: 0 }).then(
       () => true,
       () => false,
@@ -132,7 +133,7 @@ test("gates wait for their directory, and follow it when it is made anew", async
   await fixture.bus.applyGrants(missing);
   assert.deepEqual(fixture.bus.state().waiting, ["late"]);
   await makeSocketDir(fixture.layout.socketsDir, "late");
-  await until("the late gate", () => fixture.bus.state().waiting.length === 0);
+  await eventually("the late gate", () => fixture.bus.state().waiting.length === 0);
 });
 
 test("sensord may start anew beside a broker that runs: nothing is lost, nothing is revoked meanwhile", async () => {
@@ -148,12 +149,12 @@ test("sensord may start anew beside a broker that runs: nothing is lost, nothing
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
-    listeners: { hello: () => undefined, health: () => undefined },
+    listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   assert.equal(await readFile(configFile, "utf8"), before);
   await emit(direct, "second"); // still the old connection, under rules that stand
   await bus.applyGrants(DESIRED);
-  await until("gates", () => bus.state().waiting.length === 0);
+  await eventually("gates", () => bus.state().waiting.length === 0);
   await emit(await fixture.client("ids"), "third");
   const events = await collect(bus.events({ limit: 10, follow: false }, AbortSignal.timeout(30_000)));
   assert.deepEqual(
@@ -174,9 +175,9 @@ test("where the passwords are lost, a broker that runs takes new ones", async ()
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
-    listeners: { hello: () => undefined, health: () => undefined },
+    listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
-  await until("the broker to take them", () =>
+  await eventually("the broker to take them", () =>
     bus.applyGrants(DESIRED).then(
       () => true,
       () => false,
@@ -202,7 +203,7 @@ test("what a reload cannot change is taken by a restart of the broker", async ()
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
-    listeners: { hello: () => undefined, health: () => undefined },
+    listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   await bus.applyGrants(DESIRED);
   assert.equal(fixture.broker.starts, 2);
@@ -242,7 +243,7 @@ test("without a broker the bus opens, says so, and is as granted once there is o
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
-    listeners: { hello: () => undefined, health: () => undefined },
+    listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   assert.equal(bus.state().broker, "down");
   const applied = bus.applyGrants(DESIRED);
@@ -253,7 +254,7 @@ test("without a broker the bus opens, says so, and is as granted once there is o
     port: fixture.port,
   });
   await applied;
-  await until("gates", () => bus.state().waiting.length === 0);
+  await eventually("gates", () => bus.state().waiting.length === 0);
   await emit(await fixture.client("ids"), "first");
   assert.equal(bus.state().broker, "up");
   assert.equal(broker.starts, 1);

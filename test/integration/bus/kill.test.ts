@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { test } from "node:test";
+import { eventually } from "@bulkhead/testkit";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { BusFixture, DESIRED, eventHeaders, until } from "./bus-fixture.ts";
+import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts";
+import { BusFixture, DESIRED, eventHeaders } from "./bus-fixture.ts";
 
 /** Emits until told to stop, a few at a time; returns the ids that were acknowledged. */
 function emitter(connection: NatsConnection): { readonly acknowledged: string[]; stop(): Promise<void> } {
@@ -77,16 +79,16 @@ test("kill -9 of the broker: nothing that was acknowledged is lost, each is cons
   const emitting = emitter(ids);
   for (let crash = 0; crash < 3; crash += 1) {
     const before = emitting.acknowledged.length;
-    await until("load", () => emitting.acknowledged.length > before + 500);
+    await eventually("load", () => emitting.acknowledged.length > before + 500);
     await fixture.broker.crash();
   }
   const before = emitting.acknowledged.length;
-  await until("load after the last crash", () => emitting.acknowledged.length > before + 500);
+  await eventually("load after the last crash", () => emitting.acknowledged.length > before + 500);
   await emitting.stop();
   const { acknowledged } = emitting;
   assert.equal(fixture.broker.starts, 4);
-  await until("the consumer", () => acknowledged.every((id) => seen.has(id)), 60_000);
-  await until("the reader", () => followed.length >= acknowledged.length, 60_000);
+  await eventually("the consumer", () => acknowledged.every((id) => seen.has(id)), 60_000);
+  await eventually("the reader", () => followed.length >= acknowledged.length, 60_000);
   assert.deepEqual(
     acknowledged.filter((id) => !followed.includes(id)),
     [],
@@ -113,13 +115,13 @@ test("a consumer that is killed gets again what it had not acknowledged", async 
   raw.send("SUB _INBOX.pdns.a 1\r\n");
   raw.send('PUB $JS.API.CONSUMER.MSG.NEXT.EV_ids.pdns_suricata=dns _INBOX.pdns.a 13\r\n{"batch":100}\r\n');
   // It has taken a hundred and acknowledged none when it dies.
-  await until("its batch", () => (raw.received.match(/HMSG/g) ?? []).length >= 100);
+  await eventually("its batch", () => (raw.received.match(/HMSG/g) ?? []).length >= 100);
   raw.socket.destroy();
   const seen = new Map<string, number>();
   const consuming = await consume(await fixture.client("pdns"), seen);
-  await until("load", () => emitting.acknowledged.length > 1000);
+  await eventually("load", () => emitting.acknowledged.length > 1000);
   await emitting.stop();
-  await until("all", () => emitting.acknowledged.every((id) => seen.has(id)), 60_000);
+  await eventually("all", () => emitting.acknowledged.every((id) => seen.has(id)), 60_000);
   await consuming.close();
 });
 
@@ -137,7 +139,7 @@ test("kill -9 of the gates' process: instruments come back, and nothing that was
   };
   await fixture.bus.close();
   let child = await start();
-  await until("its gates", () =>
+  await eventually("its gates", () =>
     fixture.client("pdns").then(
       () => true,
       () => false,
@@ -146,13 +148,13 @@ test("kill -9 of the gates' process: instruments come back, and nothing that was
   const emitting = emitter(await fixture.client("ids"));
   for (let kill = 0; kill < 2; kill += 1) {
     const before = emitting.acknowledged.length;
-    await until("load", () => emitting.acknowledged.length > before + 300);
+    await eventually("load", () => emitting.acknowledged.length > before + 300);
     child.kill("SIGKILL");
     await once(child, "exit");
     child = await start();
   }
   const before = emitting.acknowledged.length;
-  await until("load after the last kill", () => emitting.acknowledged.length > before + 300);
+  await eventually("load after the last kill", () => emitting.acknowledged.length > before + 300);
   await emitting.stop();
   assert.equal(fixture.broker.starts, 1);
   const jsm = await jetstreamManager(await fixture.direct("platform"), { checkAPI: false });
@@ -168,7 +170,7 @@ test("a broker that lost its store is set up again by itself", async () => {
   await rm(`${fixture.layout.brokerDir}/store`, { recursive: true });
   await fixture.broker.crash();
   const ids = await fixture.client("ids");
-  await until("a stream", async () =>
+  await eventually("a stream", async () =>
     jetstream(ids)
       .publish("ev.ids.suricata.dns", "{}", { headers: eventHeaders("after", "suricata.dns"), timeout: 500 })
       .then(
@@ -178,6 +180,23 @@ test("a broker that lost its store is set up again by itself", async () => {
   );
   const seen = new Map<string, number>();
   const consuming = await consume(await fixture.client("pdns"), seen);
-  await until("its consumer", () => seen.has("after"));
+  await eventually("its consumer", () => seen.has("after"));
   await consuming.close();
+});
+
+test("a bus that is closed while new grants wait for a broker that has ended is closed at once", async () => {
+  await using fixture = await BusFixture.open();
+  const { configFile } = brokerPaths(fixture.layout);
+  const former = await readFile(configFile, "utf8");
+  await fixture.broker[Symbol.asyncDispose]();
+  await eventually("it is missed", () => fixture.bus.state().broker === "down");
+  const refused = assert.rejects(fixture.bus.applyGrants({ ...DESIRED, instruments: [] }), {
+    name: "SensordError",
+  });
+  await eventually("rules to wait for", async () => (await readFile(configFile, "utf8")) !== former);
+  const beganMs = performance.now();
+  await fixture.bus.close();
+  await refused;
+  // It would wait for its rules for 30 s.
+  assert.ok(performance.now() - beganMs < 15_000);
 });

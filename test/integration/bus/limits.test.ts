@@ -1,9 +1,10 @@
 /** One instrument's excess stays its own: rates, connections, subscriptions, readers that do not read. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { eventually } from "@bulkhead/testkit";
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { BusFixture, eventHeaders, hpub, until } from "./bus-fixture.ts";
+import { BusFixture, eventHeaders, hpub } from "./bus-fixture.ts";
 
 const RATE = 2000;
 const BURST = 500;
@@ -54,7 +55,7 @@ test("ten times the rate: the sender waits, nothing is lost, and the others do n
   let slowest = 0;
   for (let at = 0; at < 10; at += 1) slowest = Math.max(slowest, await ackMs(ids, `beside-${at}`));
   assert.ok(published() < events, "the burst was held back while the others went on");
-  await until("all events", () => published() === events);
+  await eventually("all events", () => published() === events);
   const tookMs = performance.now() - began;
   assert.ok(tookMs >= ((events - BURST) / RATE) * 1000 * 0.9, `${tookMs} ms`);
   assert.ok(slowest < 1000, `${slowest} ms`);
@@ -79,7 +80,7 @@ test("too many reports are refused and counted; events go on", async () => {
   assert.match(raw.received, /Publish to "svc.evil.log" \(too many reports\)/);
   const large = "x".repeat(70_000);
   raw.send(`PUB svc.evil.log ${large.length}\r\n${large}\r\n`);
-  await until("a refusal", () => (fixture.bus.counts("evil").refusedBy.oversized ?? 0) === 1);
+  await eventually("a refusal", () => (fixture.bus.counts("evil").refusedBy.oversized ?? 0) === 1);
 });
 
 test("one who sends nothing but what is refused is cut off, and answered no more than it reads", async () => {
@@ -93,7 +94,7 @@ test("one who sends nothing but what is refused is cut off, and answered no more
 
 test("half-open handshakes end, and hold up nobody but their own instrument", async () => {
   const open = await Promise.all(Array.from({ length: 6 }, () => fixture.raw("pdns", false)));
-  await until("connections", () => fixture.bus.counts("pdns").connections === 6);
+  await eventually("connections", () => fixture.bus.counts("pdns").connections === 6);
   const seventh = await fixture.raw("pdns", false);
   await seventh.untilClosed();
   assert.equal(seventh.received, "-ERR 'maximum connections exceeded'\r\n");
@@ -102,7 +103,7 @@ test("half-open handshakes end, and hold up nobody but their own instrument", as
   open[0]?.send("CONN"); // a beginning is no CONNECT
   for (const raw of open) await raw.untilClosed();
   assert.equal(fixture.bus.counts("pdns").refusedBy.handshake, 6);
-  await until("room", () => fixture.bus.counts("pdns").connections === 0);
+  await eventually("room", () => fixture.bus.counts("pdns").connections === 0);
   (await fixture.raw("pdns")).socket.destroy();
 });
 
@@ -110,7 +111,7 @@ test("subscriptions are limited, and counted", async () => {
   const raw = await fixture.raw("evil");
   for (let at = 0; at < 60; at += 1) raw.send(`SUB _INBOX.evil.${at} ${at}\r\n`);
   await raw.until(/maximum subscriptions exceeded/i);
-  await until("all", () => fixture.bus.counts("evil").refusedBy.subscriptions === 20);
+  await eventually("all", () => fixture.bus.counts("evil").refusedBy.subscriptions === 20);
 });
 
 test("one who does not read is let go; memory stays bounded and the others go on", async () => {
@@ -127,7 +128,7 @@ test("one who does not read is let go; memory stays bounded and the others go on
   raw.send('PUB $JS.API.CONSUMER.MSG.NEXT.EV_ids.pdns_suricata=dns _INBOX.pdns.a 12\r\n{"batch":60}\r\n');
   const before = process.memoryUsage().rss;
   assert.ok((await ackMs(ids, "beside a slow reader")) < 5000);
-  await until("the slow reader to be let go", () => fixture.bus.counts("pdns").connections === 0);
+  await eventually("the slow reader to be let go", () => fixture.bus.counts("pdns").connections === 0);
   assert.ok(process.memoryUsage().rss - before < 200 * 1024 * 1024);
   const { refusedBy } = fixture.bus.counts("pdns");
   assert.equal(refusedBy["slow-reader"], 1);

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { subjects } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { BusFixture, collect, eventHeaders, until } from "./bus-fixture.ts";
+import { BusFixture, collect, eventHeaders } from "./bus-fixture.ts";
 
 let fixture: BusFixture;
 before(async () => {
@@ -36,7 +37,7 @@ test("an event goes from emitter to the granted consumer and to a reader", async
   assert.equal(event.instrument, "ids");
   assert.deepEqual(event.data, { rrname: "a.test" });
   assert.equal(event.sequence, ack.seq);
-  await until("counts", () => fixture.bus.counts("ids").published["ev.ids.suricata.dns"] === 1);
+  await eventually("counts", () => fixture.bus.counts("ids").published["ev.ids.suricata.dns"] === 1);
   const pdns = await fixture.client("pdns");
   const [message] = await pull(pdns, 1);
   assert.equal(message?.subject, "ev.ids.suricata.dns");
@@ -96,7 +97,7 @@ for (const way of ["client", "direct"] as const) {
       const denials = errors.length;
       evil.publish(subject, "{}");
       await evil.flush();
-      await until(`a denial of ${subject}`, () => errors.length > denials);
+      await eventually(`a denial of ${subject}`, () => errors.length > denials);
       assert.match(errors.at(-1) ?? "", /Permissions Violation for Publish/, subject);
       assert.ok(errors.at(-1)?.includes(`"${subject}"`), subject);
     }
@@ -139,7 +140,7 @@ for (const way of ["client", "direct"] as const) {
           },
         });
         await evil.flush();
-        await until(`a denial of ${subject}`, () => errors.length > denials);
+        await eventually(`a denial of ${subject}`, () => errors.length > denials);
         assert.match(errors.at(-1) ?? "", /Permissions Violation for Subscription/, subject);
       }
     }
@@ -191,13 +192,15 @@ test("what an instrument says of itself reaches the platform checked, and under 
     sensor: "lab",
     consumers: [],
     emits: ["suricata.dns", "suricata.alert"],
+    sends: [],
+    accepts: [],
   });
   const pdns = await fixture.client("pdns");
   const other = await pdns.request("svc.pdns.hello", '{"sdk":"1"}', { timeout: 10_000 });
   assert.deepEqual(other.json<{ consumers: unknown }>().consumers, [
     { stream: "EV_ids", consumer: "pdns_suricata=dns", from: "ids", type: "suricata.dns" },
   ]);
-  await until("hello", () => fixture.hellos.includes("ids") && fixture.hellos.includes("pdns"));
+  await eventually("hello", () => fixture.hellos.includes("ids") && fixture.hellos.includes("pdns"));
   const report = {
     state: "ready",
     detail: "",
@@ -210,7 +213,7 @@ test("what an instrument says of itself reaches the platform checked, and under 
   ids.publish("svc.ids.health", JSON.stringify(report));
   ids.publish("svc.ids.health", JSON.stringify({ ...report, state: "perfect" }));
   ids.publish("svc.ids.health", "not JSON");
-  await until("reports", () => fixture.bus.counts("ids").refusedBy["report-schema"] === 2);
+  await eventually("reports", () => fixture.bus.counts("ids").refusedBy["report-schema"] === 2);
   assert.deepEqual(fixture.health, [{ from: "ids", report }]);
 });
 
@@ -261,10 +264,10 @@ test("the log is kept, read back, and followed", async () => {
     for await (const { message } of lines) followed.push(message);
   })();
   // The line that is none is among the last two.
-  await until("what is stored", () => followed.length === 1);
+  await eventually("what is stored", () => followed.length === 1);
   ids.publish("svc.ids.log", line("line 6"));
   ids.publish("svc.ids.log", line("line 7"));
-  await until("what comes", () => followed.length === 3);
+  await eventually("what comes", () => followed.length === 3);
   assert.deepEqual(followed, ["line 5", "line 6", "line 7"]);
   end.abort();
   await following;

@@ -7,10 +7,11 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { RetentionAnswer } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { AckPolicy } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import { bundleAgent, runAgent, type AgentProcess } from "../sdk/agent-process.ts";
-import { eventually, openTestBus, type TestBus, type TestInstrument } from "../sdk/test-bus.ts";
+import { openTestBus, type TestBus, type TestInstrument } from "../sdk/test-bus.ts";
 
 const DURABLE = "pdns_suricata=dns";
 

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { chmod } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import type { ConfigCommand, HealthReport } from "@bulkhead/schema";
-import { readCounters } from "@bulkhead/testkit";
+import { eventually, readCounters } from "@bulkhead/testkit";
 import { EVE_TYPES } from "@bulkhead/instrument-suricata";
 import type { AgentProcess } from "../sdk/agent-process.ts";
-import { eventually, openTestBus, type TestBus, type TestInstrument } from "../sdk/test-bus.ts";
+import { openTestBus, type TestBus, type TestInstrument } from "../sdk/test-bus.ts";
 import { openSuricataPlace, type SuricataPlace } from "./suricata-place.ts";
 
 const stack = new AsyncDisposableStack();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Tool, type ToolRun } from "@bulkhead/sdk";
-import { eventually } from "./test-bus.ts";
+import { eventually } from "@bulkhead/testkit";
 
 const LOYAL =
   'console.log("up"); process.on("SIGTERM", () => { console.log("bye"); process.exit(0); }); setInterval(() => {}, 1e6)';

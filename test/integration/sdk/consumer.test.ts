@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connectBus, consumeEvents, type ConsumedEvent } from "@bulkhead/sdk";
+import { eventually } from "@bulkhead/testkit";
 import { AckPolicy } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
 import * as z from "zod";
-import { eventually, openTestBus, type TestBus } from "./test-bus.ts";
+import { openTestBus, type TestBus } from "./test-bus.ts";
 
 const Data = z.object({ n: z.number() });
 type Event = ConsumedEvent<z.infer<typeof Data>>;

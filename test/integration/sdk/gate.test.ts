@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { busPublishPort, connectBus, consumeEvents, Publisher } from "@bulkhead/sdk";
+import { eventually } from "@bulkhead/testkit";
 import * as z from "zod";
-import { BusFixture, until } from "../bus/bus-fixture.ts";
+import { BusFixture } from "../bus/bus-fixture.ts";
 
 const Data = z.object({ n: z.number() });
 
@@ -52,7 +53,7 @@ test("events pass the gate to a granted consumer, each once, over a crash of the
   }
   await publisher.flush();
   assert.deepEqual(publisher.counts(), { acknowledged: total, refused: 0, waiting: 0 });
-  await until("all events", () => new Set(seen).size === total, 120_000);
+  await eventually("all events", () => new Set(seen).size === total, 120_000);
   await consumer.close();
   await connection.close();
   await close();

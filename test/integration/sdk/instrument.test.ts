@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { ConfigCommand } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { bundleAgent, runAgent, type AgentProcess } from "./agent-process.ts";
-import { eventually, openTestBus, type TestBus, type TestInstrument } from "./test-bus.ts";
+import { openTestBus, type TestBus, type TestInstrument } from "./test-bus.ts";
 
 async function startHello(bus: TestBus): Promise<{ instrument: TestInstrument; agent: AgentProcess }> {
   const instrument = await bus.admit({ instrument: "hi", emits: ["hello.greeting"] });

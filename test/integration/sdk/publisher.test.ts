@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { busPublishPort, connectBus, Publisher } from "@bulkhead/sdk";
 import { CE_HEADER, MESSAGE_ID_HEADER } from "@bulkhead/schema";
-import { eventually, openTestBus, SENSOR, type TestBus } from "./test-bus.ts";
+import { eventually } from "@bulkhead/testkit";
+import { openTestBus, SENSOR, type TestBus } from "./test-bus.ts";
 
 async function openPublisher(bus: TestBus, emits: readonly string[]) {
   const instrument = await bus.admit({ instrument: "ids", emits: [...emits] });

@@ -5,15 +5,14 @@
  * The platform's side of the conversation (welcome, configuration, logs, health) is played by the
  * test. Everything is owned by one async disposable.
  */
-import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect as connectTcp, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { ConfigAnswer, HealthReport, LogLine, type ConfigCommand, type Welcome } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { findNatsServer, freePort } from "../../../packages/testkit/src/broker.ts";
@@ -82,21 +81,6 @@ export async function openTestBus(): Promise<TestBus> {
   };
 }
 
-/** Polls until `probe` gives something, with a generous deadline. */
-export async function eventually<T>(
-  what: string,
-  probe: () => T | undefined | false | null | Promise<T | undefined | false | null>,
-  timeoutMs = 60_000,
-): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const found = await probe();
-    if (found !== undefined && found !== false && found !== null) return found;
-    assert.ok(Date.now() < deadline, `not within ${timeoutMs} ms: ${what}`);
-    await delay(20);
-  }
-}
-
 class Instrument implements TestInstrument {
   readonly socketPath: string;
   readonly health: HealthReport[] = [];
@@ -119,7 +103,7 @@ class Instrument implements TestInstrument {
     this.#name = welcome.instrument;
     this.#port = port;
     this.socketPath = socketPath;
-    const whole: Welcome = { sensor: SENSOR, consumers: [], emits: [], ...welcome };
+    const whole: Welcome = { sensor: SENSOR, consumers: [], emits: [], sends: [], accepts: [], ...welcome };
     this.#serve("hello", () => {
       this.greetings.count += 1;
       return whole;

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readBody, sendChunks, sendJson, serveUi, type UiHandler } from "@bulkhead/sdk";
-import { eventually } from "./test-bus.ts";
+import { eventually } from "@bulkhead/testkit";
 
 class Door implements AsyncDisposable {
   readonly socketPath: string;

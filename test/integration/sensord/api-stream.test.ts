@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventRecord } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { localRoot } from "../../../packages/sensord/src/api/authorize.ts";
 import type { ApiHandlers } from "../../../packages/sensord/src/api/contract.ts";
 import { listenOnSocket } from "../../../packages/sensord/src/api/listen.ts";
 import { makeApiServer } from "../../../packages/sensord/src/api/server.ts";
 import { SILENT } from "../../../packages/sensord/src/log.ts";
-import { eventually } from "./sensor-stand.ts";
 
 type Source = (signal: AbortSignal) => AsyncIterable<EventRecord>;
 
@@ -33,6 +33,8 @@ async function listen(source: Source): Promise<AsyncDisposable & { readonly path
     restart: never,
     logs: none,
     events: ({ signal }) => source(signal),
+    bus: never,
+    messages: none,
     taps: never,
     network: never,
     egress: never,

@@ -11,8 +11,9 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { bundle } from "@bulkhead/images";
 import { API_ROUTES, installationLayout, SensorStatus } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { findNatsServer, freePort } from "../../../packages/testkit/src/broker.ts";
-import { askApi, eventually } from "./sensor-stand.ts";
+import { askApi } from "./sensor-stand.ts";
 
 const LAYOUT = installationLayout("sd-run-test");
 const UID = 64_877;

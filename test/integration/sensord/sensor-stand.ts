@@ -2,12 +2,10 @@
  * Sensor stand: one sensord with a real broker, a catalogue and site of its own, and a fake
  * warden, all in a directory of its own. Instruments are made with the real SDK.
  */
-import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import {
   type InstallationLayout,
   installationLayout,
@@ -246,19 +244,4 @@ export function askApi(
     });
     outgoing.end(payload);
   });
-}
-
-/** Polls until `look` answers something that is not null. */
-export async function eventually<T>(
-  what: string,
-  look: () => Promise<T | null> | T | null,
-  timeoutMs = 30_000,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== null) return found;
-    if (performance.now() > deadline) assert.fail(`never: ${what}`);
-    await delay(50);
-  }
 }

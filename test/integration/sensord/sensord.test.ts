@@ -3,12 +3,16 @@
  * that the test plays.
  */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { stat } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import { API_ROUTES, EventRecord, LogLine, Plan, SensorStatus, type TapCounters } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { startAgent } from "./agent.ts";
-import { askApi, eventually, makeSensorStand, type SensorStand, SITE } from "./sensor-stand.ts";
+import { askApi, makeSensorStand, type SensorStand, SITE } from "./sensor-stand.ts";
 
 async function statusOf({ layout }: SensorStand): Promise<SensorStatus> {
   const answer = await askApi(layout.apiSocket, API_ROUTES.status.path);
@@ -110,6 +114,35 @@ test("sensord: from nothing to a running sensor, its events, logs and UI", async
 
   const explained = await askApi(layout.apiSocket, "/api/v1/instruments/pdns/explain");
   assert.match(explained.text, /ids\.dns events of ids/);
+});
+
+test("sensord: what an instrument is refused and a caller repeats is counted in the audit, none twice and none lost", async () => {
+  await using stand = await makeSensorStand();
+  const { layout, warden } = stand;
+  await stand.accept("v1", SITE);
+  await using pdns = await startAgent(stand, "pdns");
+  await instrumentIs(stand, "pdns", "running");
+  assert.ok(pdns.given.length > 0);
+  const countsOf = (kind: string): readonly number[] =>
+    warden.audits.filter((a) => a.kind === kind).map((a) => Number(a.detail["count"]));
+
+  for (let n = 0; n < 5; n += 1) await speakNonsense(join(layout.socketsDir, "pdns", "bus.sock"));
+  const lookUp = () => askApi(layout.apiSocket, "/api/v1/instruments/pdns/ui/v1/lookup?q=secret.example");
+  await eventually("the UI", async () => ((await lookUp()).status === 200 ? true : null));
+  for (let n = 0; n < 4; n += 1) assert.equal((await lookUp()).status, 200);
+  await eventually("the first of each", () =>
+    ["bus.refused", "ui-request"].every((kind) => countsOf(kind).length > 0) ? true : null,
+  );
+  await stand.stopSensord();
+  assert.deepEqual(countsOf("bus.refused"), [1, 4]);
+  const [first, repeats] = warden.audits.filter((a) => a.kind === "bus.refused");
+  assert.deepEqual([first?.subject, first?.detail], ["pdns", { reason: "protocol", count: 1 }]);
+  assert.ok(String(repeats?.detail["first"]) < String(repeats?.detail["last"]));
+  const whole = warden.audits.filter((a) => a.kind === "ui-request" && a.detail["status"] === 200);
+  assert.deepEqual(
+    whole.map(({ detail }) => detail["count"]),
+    [1, 4],
+  );
 });
 
 test("sensord: apply waits for the answers, and a refusal is shown and recorded", async () => {
@@ -364,4 +397,14 @@ function follow(socketPath: string, path: string): { next(): Promise<string>; cl
     },
     close: () => outgoing.destroy(),
   };
+}
+
+/** Resolves when the gate has hung up on it. */
+async function speakNonsense(path: string): Promise<void> {
+  const socket = connect(path);
+  socket.on("error", () => undefined); // that it is hung up on is what counts
+  const closed = once(socket, "close");
+  socket.resume();
+  socket.write("this is no NATS\r\n");
+  await closed;
 }

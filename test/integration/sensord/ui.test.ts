@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { serveUi, type UiHandler } from "@bulkhead/sdk";
+import { eventually } from "@bulkhead/testkit";
 import { isSensordError } from "../../../packages/sensord/src/error.ts";
 import { type Log, SILENT } from "../../../packages/sensord/src/log.ts";
 import { UiGate } from "../../../packages/sensord/src/ui-gate.ts";
@@ -79,23 +80,15 @@ async function makeBench(
   };
 }
 
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 1000; tries += 1) {
-    if (await holds()) return;
-    await delay(20);
-  }
-  assert.fail(`never: ${what}`);
-}
-
 async function withInstrument(
   handler: UiHandler,
   use: (bench: Bench) => Promise<void>,
   limits: Partial<UiLimits> = {},
 ): Promise<void> {
   await using bench = await makeBench(limits);
-  await until("the socket is there", () => exists(bench.socketPath));
+  await eventually("the socket is there", () => exists(bench.socketPath));
   await using ui = serveUi({ socketPath: bench.socketPath, handler });
-  await until("the instrument has dialled", () => bench.gate.session("pdns") !== null);
+  await eventually("the instrument has dialled", () => bench.gate.session("pdns") !== null);
   assert.ok(ui.connected);
   await use(bench);
 }
@@ -176,7 +169,7 @@ test("ui: the socket may be dialled by another user, and a request passes with f
       for (const name of ["cookie", "authorization", "x-forwarded-for"]) {
         assert.equal(head[name], undefined, name);
       }
-      await until("the outcome", () => outcomes.length === 1);
+      await eventually("the outcome", () => outcomes.length === 1);
       assert.deepEqual(outcomes[0], { status: 201, end: "whole", sentBytes: 0, receivedBytes: 11 });
     },
   );
@@ -214,7 +207,7 @@ test("ui: a response that the instrument breaks off never looks whole", async ()
       async ({ port, outcomes }) => {
         const answer = await ask(port, path);
         assert.equal(answer.complete, false, `${path} looked whole`);
-        await until("the outcome", () => outcomes.length === 1);
+        await eventually("the outcome", () => outcomes.length === 1);
         const outcome = outcomes[0];
         assert.ok(typeof outcome === "object" && outcome.end === "truncated", path);
       },
@@ -260,9 +253,9 @@ test("ui: an upload that the caller breaks off reaches the instrument as aborted
       outgoing.write(CHUNK);
       await delay(200);
       outgoing.destroy();
-      await until("the instrument heard", () => ends.length > 0);
+      await eventually("the instrument heard", () => ends.length > 0);
       assert.ok(!ends.includes("whole"));
-      await until("the outcome", () => outcomes.length === 1);
+      await eventually("the outcome", () => outcomes.length === 1);
       const outcome = outcomes[0];
       assert.ok(typeof outcome === "object" && outcome.end === "aborted");
     },
@@ -287,7 +280,7 @@ test("ui: a caller that goes away is told to the instrument", async () => {
         response.once("data", () => outgoing.destroy());
       });
       outgoing.end();
-      await until("the instrument's stream closes", () => closed);
+      await eventually("the instrument's stream closes", () => closed);
     },
   );
 });
@@ -319,7 +312,7 @@ test("ui: a slow reader holds the instrument back, and others go on", async () =
       );
       response.pause();
       let before = -1;
-      await until("it stands still", async () => {
+      await eventually("it stands still", async () => {
         before = written;
         await delay(300);
         return written > 0 && before === written;
@@ -344,7 +337,7 @@ test("ui: many aborts do not end the session of others", async () => {
       const session = gate.session("pdns");
       for (let i = 0; i < 1500; i += 1) await abortOne(port);
       assert.equal(gate.session("pdns"), session, "it is still the same session");
-      await until("a request passes", async () => (await ask(port, "/quick")).status === 200);
+      await eventually("a request passes", async () => (await ask(port, "/quick")).status === 200);
     },
     { resetsPerSecond: 25, resetBurst: 500 },
   );
@@ -392,17 +385,17 @@ test("ui: a bad path, a bad method and too many headers are refused", async () =
 
 test("ui: an instrument that stops answering is dropped, and comes back", async () => {
   await using bench = await makeBench({ pingEveryMs: 200, pongWithinMs: 300 });
-  await until("the socket is there", () => exists(bench.socketPath));
+  await eventually("the socket is there", () => exists(bench.socketPath));
   const silent = dial(bench.socketPath);
   silent.on("error", () => {});
-  await until("it is taken", () => bench.gate.session("pdns") !== null);
-  await until("it is dropped", () => bench.gate.session("pdns") === null);
+  await eventually("it is taken", () => bench.gate.session("pdns") !== null);
+  await eventually("it is dropped", () => bench.gate.session("pdns") === null);
   silent.destroy();
   await using ui = serveUi({
     socketPath: bench.socketPath,
     handler: (_request, response) => void response.end("back"),
   });
-  await until("it is back", () => bench.gate.session("pdns") !== null);
+  await eventually("it is back", () => bench.gate.session("pdns") !== null);
   assert.ok(ui.connected);
   assert.equal((await ask(bench.port, "/")).body.toString(), "back");
 });
@@ -410,20 +403,20 @@ test("ui: an instrument that stops answering is dropped, and comes back", async 
 test("ui: a flood of frames without payload ends the session", async () => {
   const reasons: string[] = [];
   await using bench = await makeBench({}, (reason) => reasons.push(reason));
-  await until("the socket is there", () => exists(bench.socketPath));
+  await eventually("the socket is there", () => exists(bench.socketPath));
   const socket = dial(bench.socketPath);
   socket.on("error", () => {});
   socket.resume();
   // Server preface: an empty SETTINGS frame, then the acknowledgement of the client's.
   socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0]));
-  await until("it is taken", () => bench.gate.session("pdns") !== null);
+  await eventually("it is taken", () => bench.gate.session("pdns") !== null);
   // WINDOW_UPDATE by one byte (RFC 9113, section 6.9): allowed at any time, and nghttp2 counts none.
   const frame = Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
   const flood = Buffer.concat(Array.from({ length: 4096 }, () => frame));
-  await until("the session is closed", () => {
+  const flooding = setInterval(() => {
     if (!socket.destroyed && socket.writableLength < flood.length) socket.write(flood);
-    return reasons.length > 0;
-  });
+  }, 20);
+  await eventually("the session is closed", () => reasons.length > 0).finally(() => clearInterval(flooding));
   assert.deepEqual(reasons, ["the instrument sent too much that was no payload"]);
   socket.destroy();
 });
@@ -447,7 +440,7 @@ test("ui: losing the grant ends what is open and takes the socket away", async (
 
 test("ui: a directory that was made anew gets its socket again", async () => {
   await using bench = await makeBench();
-  await until("the socket is there", () => exists(bench.socketPath));
+  await eventually("the socket is there", () => exists(bench.socketPath));
   await rm(bench.socketPath);
-  await until("the socket is there again", () => exists(bench.socketPath));
+  await eventually("the socket is there again", () => exists(bench.socketPath));
 });

@@ -27,7 +27,7 @@ export async function readLogDirectory(dir: string): Promise<LogCopy> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       // The head first: what is written meanwhile lies behind it.
-      const head = headOf(await readFile(join(dir, HEAD_FILE), "utf8").catch(() => ""));
+      const head = headOf(await readFile(join(dir, HEAD_FILE), "utf8").catch(emptyIfAbsent));
       const names = (await readdir(dir)).filter((name) => SEGMENT.test(name)).toSorted();
       if (names.length === 0 && head === null) throw absent(dir);
       const files = names.map(async (name) => ({
@@ -103,6 +103,12 @@ function upTo(bytes: Buffer, seq: number): Buffer {
 function headOf(text: string): AuditHead | null {
   const head = AuditHead.safeParse(parsedOrNull(text));
   return head.success ? head.data : null;
+}
+
+/** A head that is gone is for the verifier to say; one that cannot be read is no word about the log. */
+function emptyIfAbsent(error: unknown): string {
+  if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
+  throw error;
 }
 
 function parsedOrNull(text: string): unknown {

@@ -49,7 +49,7 @@ export async function applyFile(file: string, { api, output, layout }: Context):
   });
 }
 
-function renderReply(reply: ApplyReply): string {
+export function renderReply(reply: ApplyReply): string {
   const lines = [`${tone("good", "applied")} ${reply.version}, ${reply.steps} steps`];
   for (const config of reply.configs) {
     const mark =

@@ -1,7 +1,18 @@
 /** Proving containment: an adversary in a twin of every instrument, and what came of each of its attempts. */
+import { readFile } from "node:fs/promises";
 import { readSettings } from "@bulkhead/host";
 import { ContainmentLayer } from "@bulkhead/schema";
-import { AS_HOST_ROOT, ATTEMPTS, listControls, type Proof, verify, writeReport } from "@bulkhead/verify";
+import {
+  AS_HOST_ROOT,
+  ATTEMPTS,
+  checkReport,
+  listControls,
+  type Proof,
+  proofJson,
+  type ReportCheck,
+  verify,
+  writeReport,
+} from "@bulkhead/verify";
 import type { Command } from "commander";
 import { command, contextOf } from "../command.ts";
 import { CliError } from "../error.ts";
@@ -17,6 +28,7 @@ export function verifyCommand(): Command {
     [
       "sudo bulkhead verify",
       "sudo bulkhead verify ids --json | jq '.results[] | select(.status != \"passed\")'",
+      "bulkhead verify --check-report audit.json --key sensor-key.pub",
       "sudo bulkhead verify --without capabilities   # red: shows that the proof can fail",
     ],
   )
@@ -24,9 +36,17 @@ export function verifyCommand(): Command {
     .option("--without <control>", "leave these layers out of twins (see --list-controls)")
     .option("--list-controls", "show what can be taken away, and which attempts it covers")
     .option("--report <file>", "write a signed report: FILE.json and FILE.html")
+    .option("--check-report <file>", "check the signature of such a report, and of the page beside it")
+    .option("--key <file>", "the sensor's public key (PEM), for --check-report; without it the report's own")
     .option("--only <attempts>", "some attempts alone, separated by commas")
     .action(async (instruments: string[], options) => {
       const { layout, output, installation } = contextOf(options);
+      if (typeof options.checkReport === "string") {
+        const check = await checkFiles(options.checkReport, options.key);
+        output.result(check, () => renderCheck(check));
+        if (!check.ok) process.exitCode = 1;
+        return;
+      }
       if (options.listControls === true) {
         const controls = listControls(ATTEMPTS);
         output.result(controls, () =>
@@ -65,9 +85,34 @@ export function verifyCommand(): Command {
         });
         output.note(`report: ${files.join(", ")}`);
       }
-      output.result(proof, () => renderProof(proof));
+      output.result(proofJson(proof), () => renderProof(proof));
       if (!proof.ok) process.exitCode = 1;
     });
+}
+
+async function checkFiles(file: string, keyFile: unknown): Promise<ReportCheck> {
+  const base = file.replace(/\.(html|json)$/, "");
+  const page = await readFile(`${base}.html`, "utf8").catch((error: Error & { readonly code?: string }) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  const key = typeof keyFile === "string" ? await readText(keyFile) : null;
+  return checkReport(await readText(`${base}.json`), page, key);
+}
+
+async function readText(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((cause: Error) => {
+    throw new CliError("file-unreadable", `${file}: ${cause.message}`, { cause, exitCode: 2 });
+  });
+}
+
+function renderCheck({ ok, faults, key, ownKey, page }: ReportCheck): string {
+  return [
+    ...faults.map((fault) => `${tone("bad", "fault")} ${fault}`),
+    `key ${key}${ownKey ? ": the report's own; compare it with the sensor's, or give that with --key" : ""}`,
+    page ? "the page beside it was checked, too" : tone("warn", "there is no page beside it"),
+    ok ? tone("good", "The report is as it was signed.") : tone("bad", "The report is not what was signed."),
+  ].join("\n");
 }
 
 function parseWithout(text: unknown): {

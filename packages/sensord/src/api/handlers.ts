@@ -4,10 +4,13 @@
  */
 import { egressStatus, explainInstrument, networkStatus } from "@bulkhead/core";
 import type {
+  BusReport,
   Caller,
   EventQuery,
   EventRecord,
   LogLine,
+  MessageQuery,
+  MessageRecord,
   Name,
   Observed,
   Plan,
@@ -31,6 +34,8 @@ export interface HandlerParts extends ApplySiteParts {
   readonly observed: () => Observed;
   readonly plan: (request: PlanRequest) => Promise<Plan>;
   readonly events: (query: EventQuery, signal: AbortSignal) => AsyncIterable<EventRecord>;
+  readonly bus: () => Promise<BusReport>;
+  readonly messages: (query: MessageQuery, signal: AbortSignal) => AsyncIterable<MessageRecord>;
   readonly logs: (instrument: Name, limit: number, signal: AbortSignal) => AsyncIterable<LogLine>;
   readonly retention: Pick<RetentionKeeper, "report" | "erase" | "confirmClock">;
   readonly openUi: (call: ApiCall<ApiContract["ui"]>, view: SiteView) => Promise<void>;
@@ -50,6 +55,8 @@ export function makeHandlers(parts: HandlerParts): ApiHandlers {
     };
   return {
     status: async () => parts.status(),
+    bus: () => parts.bus(),
+    messages: ({ query, signal }) => parts.messages(query, signal),
     taps: async () => parts.status().taps,
     network: async ({ signal }) => {
       const checked = parts.view()?.checked;

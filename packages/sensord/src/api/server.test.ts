@@ -40,6 +40,11 @@ function handlersFor(reached: ApiRoute[], own: Partial<ApiHandlers> = {}): ApiHa
       note("egress");
       return { interface: null, permits: [] };
     },
+    bus: fail("bus"),
+    messages: () => {
+      note("messages");
+      return none();
+    },
     taps: async () => {
       note("taps");
       return [];
@@ -107,6 +112,8 @@ function callOf(route: ApiRoute) {
 const ALLOWED: Readonly<Record<ApiRoute, readonly Role[]>> = {
   status: ["viewer", "analyst", "operator", "admin"],
   taps: ["viewer", "analyst", "operator", "admin"],
+  bus: ["viewer", "analyst", "operator", "admin"],
+  messages: ["analyst", "operator", "admin"],
   network: ["viewer", "analyst", "operator", "admin"],
   egress: ["viewer", "analyst", "operator", "admin"],
   explain: ["viewer", "analyst", "operator", "admin"],

@@ -8,16 +8,21 @@
  */
 import { execFile } from "node:child_process";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { SensordError } from "../error.ts";
 import type { Log } from "../log.ts";
+import { pause } from "../pause.ts";
 import type { BrokerPaths } from "./broker-config.ts";
 
 /** After so long without the rules being taken by a reload, the broker is asked to end: its supervisor starts it again, with them. */
 const RELOAD_PATIENCE_MS = 5000;
 const SIGNAL_EVERY_MS = 1000;
 const POLL_MS = 25;
+
+export interface FollowUntil {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
 
 export class BrokerControl {
   readonly #paths: BrokerPaths;
@@ -37,17 +42,18 @@ export class BrokerControl {
 
   /**
    * Puts the configuration in place, if it is another than the one that is there, and has a
-   * broker that runs read it.
+   * broker that runs read it; true where it was another.
    * @throws SensordError `bus-config-rejected` if nats-server does not accept it.
    */
-  async write(text: string): Promise<void> {
+  async write(text: string): Promise<boolean> {
     const { configFile } = this.#paths;
-    if ((await readIfThere(configFile)) === text) return;
+    if ((await readIfThere(configFile)) === text) return false;
     const next = `${configFile}.next`;
     await writeFile(next, text, { mode: 0o600 });
     await this.#check(next);
     await rename(next, configFile);
     await this.#signal("SIGHUP");
+    return true;
   }
 
   /** Whether there is a configuration for the broker to start with. */
@@ -58,15 +64,16 @@ export class BrokerControl {
   /**
    * Has the broker follow `marker`'s rules; returns when it does. New rules may end a connection,
    * so the present one is asked for each time.
-   * @throws SensordError `bus-rules-not-taken` when it does not within `timeoutMs`.
+   * @throws SensordError `bus-rules-not-taken` when it does not within `timeoutMs`, or before `signal` is aborted.
    */
-  async follow(connection: () => NatsConnection | null, marker: string, timeoutMs: number): Promise<void> {
+  async follow(connection: () => NatsConnection | null, marker: string, until: FollowUntil): Promise<void> {
+    const { timeoutMs, signal } = until;
     const beganMs = performance.now();
     let signalledMs = beganMs; // writing the rules signalled it
     let restarted = false;
     while (!(await follows(connection(), marker))) {
       const nowMs = performance.now();
-      if (nowMs - beganMs > timeoutMs) {
+      if (signal.aborted || nowMs - beganMs > timeoutMs) {
         throw new SensordError("bus-rules-not-taken", "the broker does not follow its new rules");
       }
       if (!restarted && nowMs - beganMs > RELOAD_PATIENCE_MS) {
@@ -76,7 +83,7 @@ export class BrokerControl {
         await this.#signal("SIGHUP");
         signalledMs = nowMs;
       }
-      await delay(POLL_MS);
+      await pause(POLL_MS, signal);
     }
   }
 

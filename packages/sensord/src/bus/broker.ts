@@ -68,8 +68,8 @@ export class Broker {
     return { user, password };
   }
 
-  /** Writes the configuration for these users and has a broker that runs read it. @throws as `open`. */
-  async write(users: readonly BusUser[]): Promise<void> {
+  /** Writes the configuration for these users and has a broker that runs read it; true where it is another. @throws as `open`. */
+  async write(users: readonly BusUser[]): Promise<boolean> {
     const { layout, port, limits } = this.#options;
     const names = users.map(({ name }) => name);
     const { storeBytes } = limits.broker;
@@ -82,12 +82,13 @@ export class Broker {
       limits,
       ...this.#state,
     });
-    await this.#control.write(config.text);
+    const isAnother = await this.#control.write(config.text);
     this.#marker = config.marker;
+    return isAnother;
   }
 
-  /** Returns when the broker follows what was written last. @throws SensordError `bus-rules-not-taken`. */
-  follow(connection: () => NatsConnection | null): Promise<void> {
-    return this.#control.follow(connection, this.#marker, RULES_TIMEOUT_MS);
+  /** Returns when the broker follows what was written last. @throws SensordError `bus-rules-not-taken`; at once at `signal`. */
+  follow(connection: () => NatsConnection | null, signal: AbortSignal): Promise<void> {
+    return this.#control.follow(connection, this.#marker, { timeoutMs: RULES_TIMEOUT_MS, signal });
   }
 }

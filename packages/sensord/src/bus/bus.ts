@@ -1,38 +1,41 @@
 /**
  * Bus: the one thing that sensord's main uses of the bus: broker rules, gates, streams, readers.
  *
- * Invariants: what is granted is applied in an order in which nothing is ever open that should
- * not be: consumers of revoked grants go first, then the broker follows the new rules, then new
- * consumers and gates come; applying the same twice changes nothing; after each reconnect what is
- * granted is applied again, since the broker may have lost its store.
+ * It decides nothing: grant-keeper.ts keeps what is granted in force, the gates judge what instruments
+ * send, and what instruments report is heard here, against the grants that are in force.
  */
-import { type BusInstrument, type BusPlan, planBus } from "@bulkhead/core";
 import {
+  type BusReport,
   type ConfigCommand,
   type EventQuery,
   type EventRecord,
   type InstallationLayout,
   type LogLine,
+  type MessageQuery,
+  type MessageRecord,
   type Name,
   PLATFORM_NAME,
   type RetentionCommand,
   type Settings,
-  type Site,
 } from "@bulkhead/schema";
-import { SensordError } from "../error.ts";
-import { describeError, type Log } from "../log.ts";
+import type { Log } from "../log.ts";
+import { reportBus } from "./bus-report.ts";
 import { Broker } from "./broker.ts";
+import { BytePrice } from "./byte-price.ts";
 import { readEvents } from "./event-reader.ts";
-import type { InstrumentCounts } from "./gate-counts.ts";
+import type { InstrumentCounts, RefusalReason } from "./gate-counts.ts";
 import { GateSet } from "./gate-set.ts";
+import { type BusDesired, CONNECT_TIMEOUT_MS, GrantKeeper, type GrantProblem } from "./grant-keeper.ts";
+import type { InstrumentPorts } from "./instrument-reports.ts";
 import { type BusLimits, DEFAULT_BUS_LIMITS } from "./limits.ts";
 import { readLog } from "./log-reader.ts";
-import { type CommandOptions, type InstrumentPorts, PlatformClient } from "./platform-client.ts";
+import { MessageBook } from "./message-book.ts";
+import { MessageJournal } from "./message-journal.ts";
+import { type CommandOptions, PlatformClient } from "./platform-client.ts";
 import { Quarantine, type QuarantineCount } from "./quarantine.ts";
 import { StreamStore } from "./stream-store.ts";
 import { StreamTail } from "./stream-tail.ts";
-import { type AppliedBus, welcomeOf } from "./welcome.ts";
-import { alignStreams, ensureConsumers, removeRevokedConsumers } from "./streams.ts";
+import { welcomeOf } from "./welcome.ts";
 
 export interface BusOptions {
   readonly layout: Pick<InstallationLayout, "slug" | "brokerDir" | "socketsDir" | "optDir">;
@@ -49,19 +52,13 @@ export interface BusListeners {
   /** An instrument is connected and subscribed, and has been told what it is granted. */
   hello(instrument: Name): void;
   health: InstrumentPorts["health"];
+  /** Something that an instrument sent or asked for was refused. */
+  refused(instrument: Name, reason: RefusalReason): void;
+  /** A message between instruments was answered, or ended without. */
+  message?(record: MessageRecord): void;
 }
 
-/** What shall be possible on the bus: resolved instruments that are enabled, and the site's grants. */
-export interface BusDesired {
-  readonly sensor: Name;
-  readonly instruments: readonly BusInstrument[];
-  readonly grants: Site["grants"];
-  /**
-   * Instruments that are installed and not enabled: they have no way to the bus, and what they
-   * emitted stays. What of any other instrument is left in the broker is removed.
-   */
-  readonly retained?: readonly Name[];
-}
+export type { BusDesired } from "./grant-keeper.ts";
 
 export interface BusCounts extends InstrumentCounts {
   readonly quarantined: QuarantineCount;
@@ -72,45 +69,56 @@ export interface BusState {
   /** Gates whose socket is not bound: their directory is not there yet. */
   readonly waiting: readonly Name[];
   /** Why the newest grants are not in force, or null where they are. */
-  readonly problem: { readonly code: string; readonly message: string } | null;
+  readonly problem: GrantProblem | null;
   /** Grants that give nothing, each with the reason. */
   readonly ignored: readonly string[];
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const RETRY_MS = 3000;
-
 export class Bus implements AsyncDisposable {
   readonly #options: BusOptions;
-  readonly #limits: BusLimits;
-  readonly #broker: Broker;
   readonly #client: PlatformClient;
   readonly #gates: GateSet;
+  readonly #grants: GrantKeeper;
   readonly #quarantine = new Quarantine();
-  #desired: BusDesired | null = null;
-  #applied: AppliedBus | null = null;
-  #problem: BusState["problem"] = null;
-  #turn: Promise<void> = Promise.resolve();
-  #retry: NodeJS.Timeout | null = null;
-  #closed = false;
+  readonly #bytePrice: BytePrice;
+  readonly #journal = new MessageJournal();
+  readonly #messages: MessageBook;
 
   private constructor(options: BusOptions, limits: BusLimits, broker: Broker) {
     const { layout, settings, log } = options;
     this.#options = options;
-    this.#limits = limits;
-    this.#broker = broker;
+    this.#messages = new MessageBook({
+      tell: (...args) => this.#client.refuse(...args),
+      onRecord: (record) => {
+        this.#journal.add(record);
+        options.listeners.message?.(record);
+      },
+      nowMs: () => performance.now(),
+    });
+    this.#bytePrice = new BytePrice(log);
     this.#gates = new GateSet({
       socketsDir: layout.socketsDir,
       brokerPort: settings.brokerPort,
       limits: limits.gate,
+      bytePrice: () => this.#bytePrice.current,
       credentials: (instrument) => broker.credentials(instrument),
+      onRefused: (instrument, reason) => options.listeners.refused(instrument, reason),
+      book: this.#messages,
       log,
     });
     this.#client = new PlatformClient({
       port: settings.brokerPort,
       credentials: broker.credentials(PLATFORM_NAME),
       ports: this.#instrumentPorts(),
-      onConnected: () => this.#again(0),
+      onConnected: () => this.#grants.again(0),
+      log,
+    });
+    this.#grants = new GrantKeeper({
+      broker,
+      client: this.#client,
+      gates: this.#gates,
+      messages: this.#messages,
+      limits,
       log,
     });
   }
@@ -123,17 +131,9 @@ export class Bus implements AsyncDisposable {
     return new Bus(options, limits, await Broker.open({ layout, port, natsServer, limits, log }));
   }
 
-  /**
-   * Makes the bus as granted; returns when it is, or when a newer call took this one's place.
-   * Idempotent; one at a time, in order.
-   * @throws SensordError `bus-broker-unreachable`, `bus-config-rejected`, `bus-rules-not-taken` or
-   * `bus-stream-refused`; it is then tried again by itself, and `state` says so meanwhile.
-   */
+  /** As GrantKeeper.apply. */
   applyGrants(desired: BusDesired): Promise<void> {
-    this.#desired = desired;
-    const turn = this.#turn.then(() => this.#apply(desired));
-    this.#turn = turn.catch(() => undefined); // its caller sees the failure
-    return turn;
+    return this.#grants.apply(desired);
   }
 
   /** As PlatformClient.sendConfig. */
@@ -181,6 +181,24 @@ export class Bus implements AsyncDisposable {
     yield* readLog({ tail: await this.#tail(), badLine }, instrument, query, signal);
   }
 
+  /** As MessageJournal.read. */
+  messages(query: MessageQuery, signal: AbortSignal): AsyncGenerator<MessageRecord, void, undefined> {
+    return this.#journal.read(query, signal);
+  }
+
+  /** Who may say what to whom, and what became of it; it waits for no broker. */
+  async report(): Promise<BusReport> {
+    const { broker, problem } = this.state();
+    return reportBus({
+      plan: this.#grants.applied?.plan ?? null,
+      state: { broker, problem: problem?.message ?? null },
+      counts: (instrument) => this.#gates.counts(instrument).snapshot(),
+      journal: this.#journal,
+      book: this.#messages,
+      manager: broker === "up" ? await this.#client.manager(CONNECT_TIMEOUT_MS) : null,
+    });
+  }
+
   /** What one instrument sent, and what was refused of it. */
   counts(instrument: Name): BusCounts {
     return {
@@ -193,93 +211,36 @@ export class Bus implements AsyncDisposable {
     return {
       broker: this.#client.isUp ? "up" : "down",
       waiting: this.#gates.waiting(),
-      problem: this.#problem,
-      ignored: this.#applied?.plan.ignored ?? [],
+      problem: this.#grants.problem,
+      ignored: this.#grants.applied?.plan.ignored ?? [],
     };
   }
 
   /** Ends gates and connection. The broker and what it keeps stay. */
   async close(): Promise<void> {
-    this.#closed = true;
-    if (this.#retry !== null) clearTimeout(this.#retry);
+    const settled = this.#grants.close();
+    this.#messages[Symbol.dispose]();
+    this.#bytePrice[Symbol.dispose]();
     await this.#gates[Symbol.asyncDispose]();
     await this.#client[Symbol.asyncDispose]();
-    await this.#turn;
+    await settled;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #apply(desired: BusDesired): Promise<void> {
-    if (this.#closed || this.#desired !== desired) return; // a newer one waits behind it
-    try {
-      await this.#applyNow(desired);
-      this.#problem = null;
-    } catch (error) {
-      const known = error instanceof SensordError ? error.code : "bus-failed";
-      this.#problem = { code: known, message: error instanceof Error ? error.message : "unknown" };
-      this.#again(RETRY_MS);
-      throw error;
-    }
-  }
-
-  async #applyNow({ sensor, instruments, grants, retained = [] }: BusDesired): Promise<void> {
-    const plan = planBus(instruments, grants);
-    await this.#gates.closeOthers(plan.instruments.map(({ name }) => name));
-    const revoked = this.#client.isUp && (await this.#revokeEarly(plan));
-    await this.#broker.write(plan.users);
-    await this.#client.connection(CONNECT_TIMEOUT_MS);
-    await this.#broker.follow(() => this.#client.current);
-    const manager = await this.#client.manager(CONNECT_TIMEOUT_MS);
-    if (!revoked) await removeRevokedConsumers(manager, plan);
-    const { storeBytes } = this.#broker;
-    await alignStreams(manager, plan, retained, { ...this.#limits, storeBytes });
-    await ensureConsumers(manager, plan, this.#limits.streams);
-    const former = this.#applied;
-    this.#applied = { sensor, plan, retained };
-    if (!this.#closed) this.#gates.open(plan.users.filter(({ name }) => name !== PLATFORM_NAME));
-    for (const name of this.#gates.names()) {
-      const told = former === null ? null : welcomeOf(former, name);
-      const changed = JSON.stringify(told) !== JSON.stringify(welcomeOf(this.#applied, name));
-      // It greets again, and is told what it may do now.
-      if (told !== null && changed) this.#client.tell(name, "reload");
-    }
-  }
-
-  /** Whether what is revoked has lost its consumers; where not, the rules must not wait for it. */
-  async #revokeEarly(plan: BusPlan): Promise<boolean> {
-    try {
-      await removeRevokedConsumers(await this.#client.manager(CONNECT_TIMEOUT_MS), plan);
-      return true;
-    } catch (error) {
-      this.#options.log.warn("consumers not removed yet", describeError(error));
-      return false;
-    }
-  }
-
-  /** Applies what is desired again, some time later. */
-  #again(afterMs: number): void {
-    if (this.#closed) return;
-    if (this.#retry !== null) clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => {
-      if (this.#desired === null) return;
-      this.applyGrants(this.#desired).catch((error: unknown) => {
-        this.#options.log.warn("bus not as granted", describeError(error));
-      });
-    }, afterMs).unref();
-  }
-
   #instrumentPorts(): InstrumentPorts {
     return {
       hello: (from) => {
-        const welcome = this.#applied === null ? null : welcomeOf(this.#applied, from);
+        const { applied } = this.#grants;
+        const welcome = applied === null ? null : welcomeOf(applied, from);
         if (welcome !== null) queueMicrotask(() => this.#options.listeners.hello(from));
         return welcome;
       },
       health: (from, report) => this.#options.listeners.health(from, report),
       quarantine: (by, { from, type, sequence, reason }) => {
-        const granted = this.#applied?.plan.consumers.some(
+        const granted = this.#grants.applied?.plan.consumers.some(
           (c) => c.to === by && c.from === from && c.type === type,
         );
         if (granted === true) this.#quarantine.note(from, sequence, reason, by);
@@ -296,7 +257,7 @@ export class Bus implements AsyncDisposable {
   }
 
   #emitters(): readonly Name[] {
-    const { plan, retained } = this.#applied ?? { plan: { instruments: [] }, retained: [] };
+    const { plan, retained } = this.#grants.applied ?? { plan: { instruments: [] }, retained: [] };
     const emitters = plan.instruments.flatMap(({ name, emits }) => (emits.length > 0 ? [name] : []));
     return [PLATFORM_NAME, ...emitters, ...retained];
   }

@@ -18,11 +18,14 @@ import {
 import type { RefusalReason } from "./gate-counts.ts";
 import { GateJudge, type JudgeContext } from "./gate-judge.ts";
 import { renderInfo } from "./handshake.ts";
+import type { MessageBook } from "./message-book.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
 export interface ConnectionContext extends JudgeContext {
+  readonly book: Pick<MessageBook, "open" | "answer" | "refused" | "pendingOf" | "delivered" | "turnedDown">;
   readonly messages: TokenBucket;
   readonly bytes: TokenBucket;
+  bytePrice(): number;
   /** Time that its traffic took of the one thread that all share. */
   readonly busyMs: TokenBucket;
 }
@@ -32,6 +35,7 @@ const WAITS_FOR_INFO = 1;
 const WAITS_FOR_BROKER = 2;
 const WAITS_FOR_RATE = 4;
 
+const UNDERSCORE = 0x5f;
 /** The broker's lines are long where it tells of itself; they are not an instrument's doing. */
 const SERVER_LINE_BYTES = 64 * 1024;
 /** For a last word to the client to be read before its connection is destroyed. */
@@ -143,6 +147,7 @@ export class GateConnection {
       case "msg":
       case "hmsg":
         this.#context.counts.delivered += 1;
+        this.#noteReply(frame);
         return "pass";
       case "info": {
         const info = renderInfo(frame.data.toString("utf8", frame.textStart, frame.textEnd));
@@ -152,6 +157,7 @@ export class GateConnection {
       case "err": {
         const text = frame.data.toString("latin1", frame.textStart, frame.textEnd);
         this.#context.counts.refuse(reasonOf(text), text);
+        this.#noteTurnedDown(text);
         return "pass";
       }
       case "ping":
@@ -161,12 +167,24 @@ export class GateConnection {
     }
   }
 
+  /** While it waits for answers, what comes to its inbox is looked up. */
+  #noteReply({ data, argumentBounds: bounds }: Frame<ServerOp>): void {
+    const { book, name } = this.#context;
+    if (book.pendingOf(name) === 0 || data[bounds[0] ?? 0] !== UNDERSCORE) return;
+    book.delivered(data.toString("latin1", bounds[0], bounds[1]));
+  }
+
+  #noteTurnedDown(text: string): void {
+    const reply = /Violation for Publish to "(_INBOX\.[^"]+)"/i.exec(text)?.[1];
+    if (reply !== undefined) this.#context.book.turnedDown(this.#context.name, reply);
+  }
+
   /** Over its rate, the instrument waits: it is not read until it is within it again. */
   #payForRate(messages: number, bytes: number, busyMs: number): void {
     const nowMs = this.#context.nowMs();
     const waitMs = Math.max(
       this.#context.messages.take(messages, nowMs),
-      this.#context.bytes.take(bytes, nowMs),
+      this.#context.bytes.take(bytes * this.#context.bytePrice(), nowMs),
       this.#context.busyMs.take(busyMs, nowMs),
     );
     if (waitMs === 0) return;

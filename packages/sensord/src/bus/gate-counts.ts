@@ -10,6 +10,8 @@ export const REFUSAL_REASONS = [
   "subscribe-subject",
   /** A reply subject that is not under its own inbox. */
   "reply-subject",
+  /** A message without a reply subject, with one that is in use, or one too many at a time. */
+  "message",
   "header",
   "oversized",
   /** Not the NATS protocol, or not in the strict form that the gate reads. */
@@ -66,6 +68,11 @@ export class GateCounts {
   throttled = 0;
   throttledMs = 0;
   connections = 0;
+  readonly #onRefused: (reason: RefusalReason) => void;
+
+  constructor(onRefused: (reason: RefusalReason) => void = () => undefined) {
+    this.#onRefused = onRefused;
+  }
 
   /** The counter of a subject or pattern, the same each time. */
   counter(subject: string): SubjectCounter {
@@ -84,6 +91,7 @@ export class GateCounts {
       detail: printable(detail.slice(0, DETAIL_CHARS)),
     });
     if (this.#refusals.length > REFUSALS_KEPT) this.#refusals.shift();
+    this.#onRefused(reason);
   }
 
   /** Forgets the refusals of before this moment (milliseconds since 1970); the counts stay. */

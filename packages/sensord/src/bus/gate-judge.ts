@@ -5,18 +5,21 @@
  * refusal is counted. It answers in the words of nats-server, so that client libraries take a
  * refused message as what it is and keep the connection. It does no I/O.
  */
+import { PLATFORM_NAME, REFUSED_HEADER, subjects } from "@bulkhead/schema";
 import type { ClientOp, Frame, Verdict } from "./control-line.ts";
 import type { GateCounts, RefusalReason } from "./gate-counts.ts";
 import type { GateRules } from "./gate-rules.ts";
 import { type Credentials, renderConnect } from "./handshake.ts";
-import { findHeaderFault } from "./header-block.ts";
+import { findHeaderFault, headerValue } from "./header-block.ts";
 import type { GateLimits } from "./limits.ts";
+import type { MessageBook } from "./message-book.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
 export interface JudgeContext {
   readonly name: string;
   readonly limits: GateLimits;
   readonly counts: GateCounts;
+  readonly book: Pick<MessageBook, "open" | "answer" | "refused">;
   /** As they are now: grants change while connections live. */
   rules(): GateRules;
   credentials(): Credentials;
@@ -25,6 +28,7 @@ export interface JudgeContext {
   nowMs(): number;
 }
 
+const PLATFORM_INBOX = `${subjects.inbox(PLATFORM_NAME)}.`;
 /** Error lines that are kept for one chunk; the rest is only counted. */
 const ANSWERS_KEPT = 16;
 
@@ -113,6 +117,8 @@ export class GateJudge {
     const rule = rules.publish(data, start, end);
     if (rule === null) {
       const subject = subjectOf(frame);
+      if (subject.startsWith("msg."))
+        this.#context.book.refused(this.#context.name, subject, frame.totalBytes);
       return this.#refuse("publish-subject", subject, publishViolation(subject));
     }
     const hasReply = frame.argumentCount === (frame.op === "pub" ? 3 : 4);
@@ -129,7 +135,15 @@ export class GateJudge {
         return this.#refuse("header", `${subject} ${fault}`, publishViolation(subject, fault));
       }
     }
-    if (rule.isReport) {
+    if (rule.kind === "message") {
+      const verdict = this.#message(frame, hasReply);
+      if (verdict !== "pass") return verdict;
+    }
+    if (rule.kind === "answer") {
+      const verdict = this.#reply(frame);
+      if (verdict !== "pass") return verdict;
+    }
+    if (rule.kind === "report") {
       const subject = subjectOf(frame);
       if (frame.totalBytes > limits.reportBytes) {
         return this.#refuse("oversized", subject, publishViolation(subject, "report too large"));
@@ -143,6 +157,40 @@ export class GateJudge {
     }
     rule.counter.count += 1;
     return "pass";
+  }
+
+  /** One that nobody could be told of is none: without a reply subject it is refused. */
+  #message(frame: Frame<ClientOp>, hasReply: boolean): Verdict {
+    const { book, name } = this.#context;
+    const subject = subjectOf(frame);
+    if (!hasReply) {
+      book.refused(name, subject, frame.totalBytes);
+      return this.#refuse(
+        "message",
+        `${subject} without a reply subject`,
+        publishViolation(subject, "no reply subject"),
+      );
+    }
+    const { data, argumentBounds: bounds } = frame;
+    const reply = data.toString("latin1", bounds[2], bounds[3]);
+    const fault = book.open(name, subject, reply, frame.totalBytes);
+    if (fault === null) return "pass";
+    book.refused(name, subject, frame.totalBytes);
+    return this.#refuse("message", `${subject} ${fault}`, publishViolation(subject, fault));
+  }
+
+  /** The platform's own questions are between it and the broker. */
+  #reply(frame: Frame<ClientOp>): Verdict {
+    const { data, argumentBounds: bounds, headerStart, headerBytes } = frame;
+    const subject = data.toString("latin1", bounds[0], bounds[1]);
+    if (subject.startsWith(PLATFORM_INBOX)) return "pass";
+    const refusal =
+      headerBytes === 0 ? null : headerValue(data, headerStart, headerStart + headerBytes, REFUSED_HEADER);
+    const fault = this.#context.book.answer(this.#context.name, subject, refusal, frame.totalBytes);
+    if (fault === null) return "pass";
+    const shown = quotable(subject);
+    if (fault === "too-large") return this.#refuse("oversized", shown, publishViolation(shown, fault));
+    return this.#refuse("publish-subject", shown, publishViolation(shown));
   }
 
   #subscribe(frame: Frame<ClientOp>): Verdict {

@@ -13,8 +13,8 @@ import type { GateCounts, SubjectCounter } from "./gate-counts.ts";
 export interface PublishRule {
   readonly bytes: Buffer;
   readonly counter: SubjectCounter;
-  /** A report to the platform, which has a budget of its own. */
-  readonly isReport: boolean;
+  /** A report to the platform has a budget of its own; messages and answers are kept book of. */
+  readonly kind: "report" | "message" | "answer" | "other";
 }
 
 const INBOX = "_INBOX.";
@@ -34,8 +34,7 @@ export class GateRules {
     for (const subject of user.publish) {
       const pattern = subject.endsWith(".>");
       const bytes = Buffer.from(pattern ? subject.slice(0, -1) : subject);
-      const isReport = subject.startsWith("svc.");
-      const rule = { bytes, counter: counts.counter(subject), isReport };
+      const rule = { bytes, counter: counts.counter(subject), kind: kindOf(subject) };
       if (pattern) prefixes.push(rule);
       else {
         const hash = hashOf(bytes, 0, bytes.length);
@@ -44,7 +43,7 @@ export class GateRules {
     }
     this.#prefixes = [
       ...prefixes,
-      { bytes: Buffer.from(INBOX), counter: counts.counter(`${INBOX}>`), isReport: false },
+      { bytes: Buffer.from(INBOX), counter: counts.counter(`${INBOX}>`), kind: "answer" },
     ];
     this.#subscribe = user.subscribe.map((pattern) => pattern.replace(/>$/, ""));
     this.#inbox = Buffer.from(`${subjects.inbox(instrument)}.`);
@@ -72,6 +71,11 @@ export class GateRules {
   allowsSubscription(subject: string): boolean {
     return this.#subscribe.some((allowed) => subject.startsWith(allowed) && subject.length > allowed.length);
   }
+}
+
+function kindOf(subject: string): PublishRule["kind"] {
+  if (subject.startsWith("svc.")) return "report";
+  return subject.startsWith("msg.") ? "message" : "other";
 }
 
 function isSame(bytes: Buffer, data: Buffer, start: number, end: number): boolean {

@@ -6,12 +6,17 @@
 import type { BusUser } from "@bulkhead/core";
 import type { Name } from "@bulkhead/schema";
 import { BusGate, type GateOptions } from "./gate.ts";
-import { GateCounts } from "./gate-counts.ts";
+import { GateCounts, type RefusalReason } from "./gate-counts.ts";
 import type { Credentials } from "./handshake.ts";
 
-export interface GateSetOptions extends Pick<GateOptions, "brokerPort" | "limits" | "log"> {
+export interface GateSetOptions extends Pick<
+  GateOptions,
+  "brokerPort" | "limits" | "bytePrice" | "log" | "book"
+> {
   readonly socketsDir: string;
   credentials(instrument: Name): Credentials;
+  /** Each time that something of an instrument's was refused. */
+  onRefused(instrument: Name, reason: RefusalReason): void;
 }
 
 export class GateSet implements AsyncDisposable {
@@ -33,7 +38,9 @@ export class GateSet implements AsyncDisposable {
   }
 
   counts(instrument: Name): GateCounts {
-    const counts = this.#counts.get(instrument) ?? new GateCounts();
+    const former = this.#counts.get(instrument);
+    if (former !== undefined) return former;
+    const counts = new GateCounts((reason) => this.#options.onRefused(instrument, reason));
     this.#counts.set(instrument, counts);
     return counts;
   }
@@ -49,7 +56,7 @@ export class GateSet implements AsyncDisposable {
 
   /** Opens the gates that are missing; those that are open take their new permissions. */
   open(users: readonly BusUser[]): void {
-    const { socketsDir, brokerPort, limits, log } = this.#options;
+    const { socketsDir, brokerPort, limits, bytePrice, log, book } = this.#options;
     for (const user of users) {
       const { name } = user;
       const gate = this.#gates.get(name);
@@ -60,7 +67,9 @@ export class GateSet implements AsyncDisposable {
       const opened = new BusGate({
         brokerPort,
         limits,
+        ...(bytePrice === undefined ? {} : { bytePrice }),
         log,
+        book,
         instrument: name,
         socketPath: `${socketsDir}/${name}/bus.sock`,
         user,

@@ -15,6 +15,7 @@ import type { GateCounts } from "./gate-counts.ts";
 import { GateRules } from "./gate-rules.ts";
 import type { Credentials } from "./handshake.ts";
 import type { GateLimits } from "./limits.ts";
+import type { MessageBook } from "./message-book.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 export interface GateOptions {
@@ -24,7 +25,10 @@ export interface GateOptions {
   readonly user: BusUser;
   readonly credentials: Credentials;
   readonly limits: GateLimits;
+  /** What a byte costs of the budget at the moment; one where this is left out. */
+  readonly bytePrice?: () => number;
   readonly counts: GateCounts;
+  readonly book: MessageBook;
   readonly log: Log;
 }
 
@@ -87,7 +91,7 @@ export class BusGate implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
-    const { limits, counts, instrument, brokerPort, credentials } = this.#options;
+    const { limits, counts, book, instrument, brokerPort, credentials } = this.#options;
     const full = this.#connections.size >= limits.connections;
     if (full || !this.#budgets.connects.tryTake(nowMs())) {
       counts.refuse("connections", full ? "too many at one time" : "too many a second");
@@ -103,14 +107,17 @@ export class BusGate implements AsyncDisposable {
         name: instrument,
         limits,
         counts,
+        book,
         rules: () => this.#rules,
         credentials: () => credentials,
+        bytePrice: this.#options.bytePrice ?? (() => 1),
         nowMs,
         ...this.#budgets,
       },
       () => {
         this.#connections.delete(connection);
         counts.connections = this.#connections.size;
+        if (this.#connections.size === 0) book.gone(instrument);
       },
     );
     this.#connections.add(connection);

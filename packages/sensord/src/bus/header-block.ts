@@ -51,6 +51,14 @@ export function findHeaderFault(data: Buffer, start: number, end: number): Heade
   return line === last ? null : "not-a-header-block";
 }
 
+/** Value of the first header of this name in a block that has no fault, or null. Names are compared as written. */
+export function headerValue(data: Buffer, start: number, end: number, name: string): string | null {
+  for (const line of data.toString("latin1", start, end).split("\r\n")) {
+    if (line.startsWith(`${name}:`)) return line.slice(name.length + 1).trim();
+  }
+  return null;
+}
+
 function steers(data: Buffer, line: number): boolean {
   if ((data[line] ?? 0) <= SPACE) return true;
   for (let index = 0; index < STEERING.length; index += 1) {

@@ -82,7 +82,7 @@ export const DEFAULT_BUS_LIMITS: BusLimits = {
     messagesPerSecond: 50_000,
     messageBurst: 200_000,
     bytesPerSecond: 32 * MIB,
-    byteBurst: 64 * MIB,
+    byteBurst: 16 * MIB,
     busyMsPerSecond: 200,
     busyBurstMs: 400,
     reportsPerSecond: 100,

@@ -1,9 +1,8 @@
 /**
  * Platform client: sensord's own connection to the broker.
  *
- * Invariants: it comes back by itself for as long as it is open; who sent something is read from
- * the subject that it came on, which the broker let only the sender publish to; everything that
- * an instrument said is checked against its schema before anybody hears of it.
+ * Invariants: it comes back by itself for as long as it is open; everything that an instrument
+ * answered is checked against its schema before anybody hears of it.
  */
 import { randomUUID } from "node:crypto";
 import {
@@ -11,17 +10,14 @@ import {
   type CommandVerb,
   ConfigAnswer,
   type ConfigCommand,
-  HealthReport,
-  Hello,
   MESSAGE_ID_HEADER,
+  type MessageRefusal,
   type Name,
   PLATFORM_NAME,
-  QuarantineReport,
+  REFUSED_HEADER,
   RetentionAnswer,
   type RetentionCommand,
-  type ServiceName,
   subjects,
-  type Welcome,
 } from "@bulkhead/schema";
 import { jetstream, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 import { connect, headers, type Msg, type NatsConnection } from "@nats-io/transport-node";
@@ -31,15 +27,7 @@ import { describeError, type Log } from "../log.ts";
 import { pause } from "../pause.ts";
 import { reconnectDelayMs } from "../reconnect-delay.ts";
 import type { Credentials } from "./handshake.ts";
-
-/** What the platform does with what instruments say. */
-export interface InstrumentPorts {
-  /** An instrument is connected and subscribed. Null: it is none of the site's. */
-  hello(from: Name, hello: z.infer<typeof Hello>): Welcome | null;
-  health(from: Name, report: HealthReport): void;
-  quarantine(from: Name, report: z.infer<typeof QuarantineReport>): void;
-  badReport(from: Name, service: string, reason: string): void;
-}
+import { hearReports, type InstrumentPorts, parseMessage } from "./instrument-reports.ts";
 
 export interface PlatformClientOptions {
   readonly port: number;
@@ -103,32 +91,20 @@ export class PlatformClient implements AsyncDisposable {
    * @throws SensordError `bus-no-answer` when nobody is there or answers in time,
    * `bus-bad-answer` when the answer is none.
    */
-  async sendConfig(
-    instrument: Name,
-    command: ConfigCommand,
-    { timeoutMs, signal }: CommandOptions,
-  ): Promise<ConfigAnswer> {
-    const reply = await this.#request(instrument, "config", command, timeoutMs, signal);
-    const answer = ConfigAnswer.safeParse(parseJson(reply));
-    if (answer.success) return answer.data;
-    this.#options.ports.badReport(instrument, "config", issueOf(answer.error));
-    throw new SensordError("bus-bad-answer", `${instrument} answered its configuration with nonsense`);
+  sendConfig(instrument: Name, command: ConfigCommand, options: CommandOptions): Promise<ConfigAnswer> {
+    return this.#ask(instrument, "config", command, ConfigAnswer, options);
   }
 
   /**
    * Has an instrument forget what is older than a moment, and returns what it answered.
    * @throws SensordError as `sendConfig`.
    */
-  async sendRetention(
+  sendRetention(
     instrument: Name,
     command: RetentionCommand,
-    { timeoutMs, signal }: CommandOptions,
+    options: CommandOptions,
   ): Promise<RetentionAnswer> {
-    const reply = await this.#request(instrument, "retention", command, timeoutMs, signal);
-    const answer = RetentionAnswer.safeParse(parseJson(reply));
-    if (answer.success) return answer.data;
-    this.#options.ports.badReport(instrument, "retention", issueOf(answer.error));
-    throw new SensordError("bus-bad-answer", `${instrument} answered retention with nonsense`);
+    return this.#ask(instrument, "retention", command, RetentionAnswer, options);
   }
 
   /** Tells an instrument something; whether it is there to hear it is not known. */
@@ -136,6 +112,14 @@ export class PlatformClient implements AsyncDisposable {
     if (this.#connection?.isClosed() === false) {
       this.#connection.publish(subjects.command(instrument, verb), "{}");
     }
+  }
+
+  /** Answers a sender in the recipient's place: why its message was not done. */
+  refuse(reply: string, refusal: MessageRefusal, words: string): void {
+    if (this.#connection?.isClosed() !== false) return;
+    const attributes = headers();
+    attributes.set(REFUSED_HEADER, refusal);
+    this.#connection.publish(reply, words, { headers: attributes });
   }
 
   /**
@@ -168,12 +152,24 @@ export class PlatformClient implements AsyncDisposable {
     await this.#done;
   }
 
+  async #ask<T>(
+    instrument: Name,
+    verb: CommandVerb,
+    command: unknown,
+    answer: z.ZodType<T>,
+    options: CommandOptions,
+  ): Promise<T> {
+    const said = parseMessage(await this.#request(instrument, verb, command, options), answer);
+    if (said.ok) return said.data;
+    this.#options.ports.badReport(instrument, verb, said.issue);
+    throw new SensordError("bus-bad-answer", `${instrument} answered ${verb} with nonsense`);
+  }
+
   async #request(
     instrument: Name,
     verb: CommandVerb,
     payload: unknown,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
+    { timeoutMs, signal }: CommandOptions,
   ): Promise<Msg> {
     const message = `${instrument} did not answer ${verb}`;
     const aborted = Promise.withResolvers<never>();
@@ -231,13 +227,7 @@ export class PlatformClient implements AsyncDisposable {
 
   /** Returns when the connection is closed for good. */
   async #use(connection: NatsConnection): Promise<void> {
-    for (const service of ["hello", "health", "quarantine"] as const) {
-      connection.subscribe(`svc.*.${service}`, {
-        callback: (error, message) => {
-          if (error === null) this.#hearSafely(service, message);
-        },
-      });
-    }
+    hearReports(connection, this.#options.ports, this.#options.log);
     void this.#watch(connection);
     this.#up(connection);
     await connection.closed();
@@ -260,50 +250,4 @@ export class PlatformClient implements AsyncDisposable {
     this.#connected.resolve(connection);
     this.#options.onConnected();
   }
-
-  /** What fails in a listener must not reach the client library, which would drop the connection. */
-  #hearSafely(service: Exclude<ServiceName, "log">, message: Msg): void {
-    try {
-      this.#hear(service, message);
-    } catch (error) {
-      this.#options.log.error("a report was not taken", { service, ...describeError(error) });
-    }
-  }
-
-  #hear(service: Exclude<ServiceName, "log">, message: Msg): void {
-    const from = message.subject.split(".")[1] ?? "";
-    const { ports } = this.#options;
-    const body = parseJson(message);
-    const bad = (error: z.ZodError): void => ports.badReport(from, service, issueOf(error));
-    switch (service) {
-      case "hello": {
-        const hello = Hello.safeParse(body);
-        if (!hello.success) return bad(hello.error);
-        const welcome = ports.hello(from, hello.data);
-        if (welcome !== null) message.respond(JSON.stringify(welcome));
-        return;
-      }
-      case "health": {
-        const report = HealthReport.safeParse(body);
-        return report.success ? ports.health(from, report.data) : bad(report.error);
-      }
-      case "quarantine": {
-        const report = QuarantineReport.safeParse(body);
-        return report.success ? ports.quarantine(from, report.data) : bad(report.error);
-      }
-    }
-  }
-}
-
-function parseJson(message: Msg): unknown {
-  try {
-    return message.json();
-  } catch {
-    return undefined; // which no schema takes
-  }
-}
-
-function issueOf(error: z.ZodError): string {
-  const issue = error.issues[0];
-  return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not valid"}`;
 }

@@ -19,5 +19,9 @@ export function welcomeOf({ sensor, plan }: AppliedBus, instrument: Name): Welco
       .filter(({ to }) => to === instrument)
       .map(({ stream, name, from, type }) => ({ stream, consumer: name, from, type })),
     emits: [...member.emits],
+    sends: plan.messages
+      .filter(({ from }) => from === instrument)
+      .map(({ to, verb, deadlineMs }) => ({ to, verb, deadlineMs })),
+    accepts: plan.messages.filter(({ to }) => to === instrument).map(({ from, verb }) => ({ from, verb })),
   };
 }

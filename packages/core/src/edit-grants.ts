@@ -1,0 +1,81 @@
+/**
+ * Editing grants in the text of a site: one entry is added or taken away, and everything else stays as
+ * its author wrote it, comments and order included. Pure.
+ */
+import { type Document, isMap, isSeq, parseDocument, YAMLMap, YAMLSeq } from "yaml";
+
+export type GrantEdit =
+  | { readonly kind: "event"; readonly from: string; readonly name: string; readonly to: string }
+  | { readonly kind: "message"; readonly from: string; readonly name: string; readonly to: string };
+
+/** `unchanged`: granted already, or not granted. `unreadable`: the text is no YAML map, or `grants` is none. */
+export type GrantEditOutcome =
+  | { readonly outcome: "changed"; readonly text: string }
+  | { readonly outcome: "unchanged" }
+  | { readonly outcome: "unreadable"; readonly message: string };
+
+export function addGrant(text: string, edit: GrantEdit): GrantEditOutcome {
+  const read = readDocument(text, edit);
+  if (!read.ok) return read;
+  const { document, list } = read;
+  if (indexOf(list, edit) >= 0) return { outcome: "unchanged" };
+  const entry = document.createNode(entryOf(edit), { flow: true });
+  if (list === null) {
+    if (!document.has("grants")) document.set("grants", new YAMLMap());
+    const made = new YAMLSeq();
+    made.add(entry);
+    document.setIn(["grants", keyOf(edit)], made);
+  } else list.add(entry);
+  return { outcome: "changed", text: render(document) };
+}
+
+export function removeGrant(text: string, edit: GrantEdit): GrantEditOutcome {
+  const read = readDocument(text, edit);
+  if (!read.ok) return read;
+  const { document, list } = read;
+  const index = indexOf(list, edit);
+  if (list === null || index < 0) return { outcome: "unchanged" };
+  // The same grant may stand there twice.
+  for (let at = index; at >= 0; at = indexOf(list, edit)) list.delete(at);
+  if (list.items.length === 0) document.deleteIn(["grants", keyOf(edit)]);
+  const grants = document.get("grants");
+  if (isMap(grants) && grants.items.length === 0) document.delete("grants");
+  return { outcome: "changed", text: render(document) };
+}
+
+type Read =
+  | { readonly ok: true; readonly document: Document; readonly list: YAMLSeq | null }
+  | { readonly ok: false; readonly outcome: "unreadable"; readonly message: string };
+
+function readDocument(text: string, edit: GrantEdit): Read {
+  const document = parseDocument(text);
+  const unreadable = (message: string): Read => ({ ok: false, outcome: "unreadable", message });
+  const [error] = document.errors;
+  if (error !== undefined) return unreadable(error.message.split("\n")[0] ?? "no YAML");
+  if (!isMap(document.contents)) return unreadable("it is no map");
+  const grants = document.get("grants");
+  if (grants === undefined || grants === null) return { ok: true, document, list: null };
+  if (!isMap(grants)) return unreadable("grants is no map");
+  const list = grants.get(keyOf(edit));
+  if (list === undefined || list === null) return { ok: true, document, list: null };
+  return isSeq(list) ? { ok: true, document, list } : unreadable(`grants.${keyOf(edit)} is no list`);
+}
+
+function indexOf(list: YAMLSeq | null, edit: GrantEdit): number {
+  const wanted = Object.entries(entryOf(edit));
+  return (list?.items ?? []).findIndex(
+    (item) => isMap(item) && wanted.every(([key, value]) => item.get(key) === value),
+  );
+}
+
+function entryOf({ kind, from, name, to }: GrantEdit): Readonly<Record<string, string>> {
+  return kind === "event" ? { from, type: name, to } : { from, verb: name, to };
+}
+
+function keyOf({ kind }: GrantEdit): "events" | "messages" {
+  return kind === "event" ? "events" : "messages";
+}
+
+function render(document: Document): string {
+  return document.toString({ lineWidth: 0, flowCollectionPadding: true });
+}
