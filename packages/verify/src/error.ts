@@ -4,6 +4,7 @@ export type VerifyErrorCode =
   | "verify-instrument-unknown"
   | "verify-key-missing"
   | "verify-relay-ended"
+  | "verify-report-unreadable"
   | "verify-report-unwritable"
   | "verify-warden-refused"
   | "verify-warden-unreachable";

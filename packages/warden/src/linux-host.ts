@@ -64,11 +64,6 @@ export async function linuxHost({
     commands,
   };
   const containers = instances(containerParts);
-  const proving: Proving = {
-    canaries: canaries(containerParts, canaryStand(commands, layout.slug, datapath)),
-    readBack: () => containers.observe(),
-  };
-
   const listeners = new Set<() => void>();
   const hint = (): void => {
     for (const listener of listeners) listener();
@@ -81,6 +76,11 @@ export async function linuxHost({
     libDir: layout.libDir,
     onHint: hint,
   });
+  const stand = canaryStand(commands, layout.slug, datapath);
+  const proving: Proving = {
+    canaries: canaries(containerParts, stand, () => network.wantedPorts()),
+    readBack: () => containers.observe(),
+  };
   const outlet = await egress({ commands, layout, onHint: hint });
 
   const running = async (): Promise<ReadonlyMap<string, number>> =>

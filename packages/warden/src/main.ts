@@ -7,9 +7,16 @@
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { DEFAULT_INSTALLATION, InstallationName, installationLayout, Settings } from "@bulkhead/schema";
+import {
+  CANARY_NAME,
+  DEFAULT_INSTALLATION,
+  InstallationName,
+  installationLayout,
+  Settings,
+} from "@bulkhead/schema";
 import { serveWarden } from "./api/server.ts";
 import { AuditLog } from "./audit/audit-log.ts";
+import { ContainmentChecks } from "./audit/containment-checks.ts";
 import { type Commands, hostCommands } from "./commands.ts";
 import { requireSubordinateIds } from "./engine/idmap-claims.ts";
 import { openRuntimeClient, type RuntimeClient } from "./engine/runtime-client.ts";
@@ -17,6 +24,7 @@ import { ensureRuntimeHome } from "./engine/runtime-home.ts";
 import { WardenError } from "./error.ts";
 import { HoldState } from "./hold/hold-state.ts";
 import { Holder } from "./hold/holder.ts";
+import type { Audit } from "./hold/ports.ts";
 import { packetAllowance } from "./limits/packet-sockets.ts";
 import { PacketWatch } from "./limits/packet-watch.ts";
 import { linuxHost } from "./linux-host.ts";
@@ -26,6 +34,7 @@ import { SiteStore } from "./site/site-store.ts";
 import { platformVolume } from "./vault/platform-volume.ts";
 import { VaultKeeper } from "./vault/vault-keeper.ts";
 import { Vault } from "./vault/vault.ts";
+import type { Canaries } from "./verify/canaries.ts";
 import { imageVolumes } from "./volumes/image-volumes.ts";
 import { volumeUses } from "./volumes/volume-uses.ts";
 
@@ -66,8 +75,9 @@ async function main(): Promise<void> {
   });
   await keeper.start();
   const host = await linuxHost({ client, layout, settings, commands, volumes });
+  await using checks = new ContainmentChecks({ audit: audit.writer("warden") });
   const holder: Holder = new Holder({
-    host,
+    host: { ...host, observe: checks.counted((desired) => host.observe(desired)) },
     sites: new SiteStore(layout),
     accepted: new AcceptedPackages(layout),
     state: await HoldState.open(layout),
@@ -85,7 +95,7 @@ async function main(): Promise<void> {
     settings.gid,
   );
   holder.start(signal);
-  void watchPackets(holder, commands).run(signal);
+  void watchPackets(holder, host.proving.canaries, audit.writer("warden"), commands).run(signal);
   log("holding", { installation: layout.name });
   // An event is a hint to look: instruments that end are seen at once and not at the next tick.
   for await (const event of client.events(signal)) {
@@ -94,19 +104,23 @@ async function main(): Promise<void> {
   await close();
 }
 
-/** Packet rings escape the memory limit, and no event tells of them. */
-function watchPackets(holder: Holder, commands: Commands): PacketWatch {
+/** Packet rings escape the memory limit, and no event tells of them. A canary that takes too much is no more. */
+function watchPackets(holder: Holder, canaries: Canaries, audit: Audit, commands: Commands): PacketWatch {
   return new PacketWatch({
     commands,
     users: () =>
-      holder
-        .running()
+      [...holder.running(), canaries.standing()]
+        .filter((each) => each !== null)
         .filter(({ spec }) => spec.capabilities.includes("NET_RAW"))
         .map(({ spec, pid }) => ({ instrument: spec.name, pid, allowed: packetAllowance(spec) })),
-    onExcess: (instrument, finding) => holder.exceeded(instrument, finding),
-    onTrouble: (instrument, error) =>
+    onExcess: async (instrument, finding) => {
+      if (instrument !== CANARY_NAME) return holder.exceeded(instrument, finding);
+      await canaries.remove();
+      await audit.append("limit.exceeded", instrument, { finding });
+    },
+    onTrouble: (subject, error) =>
       log("packet sockets cannot be looked at", {
-        instrument,
+        subject,
         message: error instanceof Error ? error.message : String(error),
       }),
   });

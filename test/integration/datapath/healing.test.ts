@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { engine, makeStand, spanKey, until } from "./sensor-stand.ts";
+import { eventually } from "@bulkhead/testkit";
+import { engine, makeStand, spanKey } from "./sensor-stand.ts";
 import type { SensorStand } from "./sensor-stand.ts";
 
 const ids = { engine, instrument: "ids" };
@@ -120,7 +121,7 @@ test("a restarted instrument gets a new wire, and its counts go on", async () =>
   ]);
   await stand.datapath.counters(stand.known());
   await stand.stopInstrument("ids");
-  await until("the wire goes with its instrument", async () => (await stateOf(stand)).wire === "none");
+  await eventually("the wire goes with its instrument", async () => (await stateOf(stand)).wire === "none");
   assert.equal((await stateOf(stand)).filter, null, "copies go nowhere");
   await stand.tool.flood(stand.inNetwork, "port0", 7, 100);
   const pid = await stand.startInstrument("ids");
@@ -190,7 +191,7 @@ test("a mirror whose instrument is forgotten can be removed", async () => {
   await stand.addTap("gone");
   await stand.stopInstrument("gone");
   stand.filters.delete("gone");
-  await until("the wire goes with its instrument", async () => {
+  await eventually("the wire goes with its instrument", async () => {
     const { taps } = await stand.datapath.observe(stand.known());
     return !taps.some(({ instrument }) => instrument === "gone");
   });

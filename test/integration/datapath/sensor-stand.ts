@@ -134,15 +134,6 @@ export async function makeStand(): Promise<SensorStand> {
   return stand;
 }
 
-/** Polls until the condition holds; a generous deadline, for slow machines. */
-export async function until(what: string, condition: () => Promise<boolean> | boolean): Promise<void> {
-  const deadlineMs = performance.now() + 20_000;
-  while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error(`not within 20 s: ${what}`);
-    await sleep(20);
-  }
-}
-
 async function removeHostDevice(commands: Commands, device: string): Promise<void> {
   const { stdout } = await commands.run(["ip", "-o", "link", "show"]);
   if (stdout.includes(` ${device}@`)) await commands.run(["ip", "link", "del", "dev", device]);

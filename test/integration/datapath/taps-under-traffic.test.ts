@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { engine, makeStand, spanKey, until } from "./sensor-stand.ts";
+import { eventually } from "@bulkhead/testkit";
+import { engine, makeStand, spanKey } from "./sensor-stand.ts";
 import type { SensorStand } from "./sensor-stand.ts";
 
 test("adding, changing, breaking and removing a tap costs the others no frame", async () => {
@@ -19,7 +20,7 @@ test("adding, changing, breaking and removing a tap costs the others no frame", 
       );
     }
     await stand.stopInstrument("pdns");
-    await until("the wire goes with its instrument", async () => {
+    await eventually("the wire goes with its instrument", async () => {
       const { taps } = await stand.datapath.observe(stand.known());
       return taps.find(({ instrument }) => instrument === "pdns")?.wire === "none";
     });

@@ -15,7 +15,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { EgressPolicy, EgressRecord } from "@bulkhead/schema";
 import { bundle } from "@bulkhead/images";
-import { joinByVeth, makeNamespace, namespacePath, runCommand } from "@bulkhead/testkit";
+import { eventually, joinByVeth, makeNamespace, namespacePath, runCommand } from "@bulkhead/testkit";
 import type { OutsideEvent, OutsideOrder } from "./outside-process.ts";
 
 /** The user that the proxy runs as in tests; nobody. */
@@ -134,7 +134,7 @@ export async function makeEgressStand(zone: OutsideOrder["zone"]): Promise<Egres
       await writeFile(`${policyFile}.new`, JSON.stringify(whole));
       await rename(`${policyFile}.new`, policyFile);
       for (const { instrument } of whole.permits)
-        await until(() => answers(socketOf(instrument)), "the door listens");
+        await eventually("the door listens", () => answers(socketOf(instrument)));
       // The proxy looks at its policy four times a second.
       await delay(400);
     },
@@ -143,24 +143,16 @@ export async function makeEgressStand(zone: OutsideOrder["zone"]): Promise<Egres
       proxy.kill("SIGKILL");
       await once(proxy, "exit");
       proxy = start(inside.name, argv, PROXY_UID);
-      await until(() => answers(socketOf("fetcher")), "the door listens again");
+      await eventually("the door listens again", () => answers(socketOf("fetcher")));
     },
     async recordOf(matches) {
-      await until(async () => records.some(matches), "a record");
+      await eventually("a record", async () => records.some(matches));
       const found = records.find(matches);
       if (found === undefined) throw new Error("it was there");
       return found;
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
-}
-
-export async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadlineMs = performance.now() + 20_000;
-  while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain for: ${what}`);
-    await delay(30);
-  }
 }
 
 export interface Answer {

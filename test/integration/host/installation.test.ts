@@ -9,8 +9,8 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { HOST_LAYOUT } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import {
   down,
   type InstallationProcess,
@@ -141,11 +141,11 @@ if (!isPrivateHost()) {
       const former = await processes(installation);
       const victim = former.find((each) => each.process === name);
       process.kill(victim?.pid ?? assert.fail(), "SIGKILL");
-      const next = await until(async () => {
+      const next = await eventually(`${name} comes back`, async () => {
         const now = await processes(installation);
         const again = now.find((each) => each.process === name);
         return again?.state === "running" && again.pid !== victim?.pid ? now : undefined;
-      }, `${name} comes back`);
+      });
       const others = (all: readonly InstallationProcess[]): readonly unknown[] =>
         all.filter((each) => each.process !== name).map(pidOf);
       assert.deepEqual(others(next), others(former));
@@ -285,14 +285,4 @@ function stateOf({ process: name, state }: InstallationProcess): string {
 
 function pidOf({ pid }: InstallationProcess): number | null {
   return pid;
-}
-
-async function until<T>(look: () => Promise<T | undefined>, what: string): Promise<T> {
-  const deadlineMs = performance.now() + 30_000;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (performance.now() > deadlineMs) assert.fail(`not within 30 s: ${what}`);
-    await delay(50);
-  }
 }

@@ -6,10 +6,11 @@
  * settings, accounts' names and the network are the real host's.
  */
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { runCommand } from "../../../packages/host/src/command.ts";
+import { nullIfMissing } from "../../../packages/warden/src/site/read-file.ts";
 
 const inside = "BULKHEAD_TEST_PRIVATE_HOST";
 const overlaid = ["/etc", "/opt", "/usr", "/var", "/run"];
@@ -61,7 +62,7 @@ export async function layPrivateHost(
   for (const [index, path] of bound.entries()) {
     const kept = join(scratch, `bound-${index}`);
     await mkdir(kept);
-    await mount(["--bind", path, kept]);
+    if (await isDirectory(path)) await runCommand("mount", ["--bind", path, kept]);
   }
   for (const path of overlaid) {
     const layers = join(scratch, path.slice(1));
@@ -75,17 +76,19 @@ export async function layPrivateHost(
     const options = `lowerdir=${path},upperdir=${layers}/upper,workdir=${layers}/work`;
     await runCommand("mount", ["-t", "overlay", "-o", options, "overlay", path]);
   }
-  for (const [index, path] of bound.entries()) await mount(["--bind", join(scratch, `bound-${index}`), path]);
+  for (const [index, path] of bound.entries()) {
+    // One that this machine lacks is no loss.
+    if (await isDirectory(path)) await runCommand("mount", ["--bind", join(scratch, `bound-${index}`), path]);
+  }
   if (options.runtimes === "none") {
     for (const path of ["/var/lib/lxd", "/var/lib/incus"]) {
       await mkdir(path, { recursive: true });
-      await mount(["-t", "tmpfs", "tmpfs", path]);
+      await runCommand("mount", ["-t", "tmpfs", "tmpfs", path]);
     }
   }
   await rm("/run/systemd/system", { recursive: true, force: true });
 }
 
-/** A directory that this machine lacks is no loss. */
-async function mount(args: readonly string[]): Promise<void> {
-  await runCommand("mount", args).catch(() => undefined);
+async function isDirectory(path: string): Promise<boolean> {
+  return (await stat(path).catch(nullIfMissing))?.isDirectory() === true;
 }

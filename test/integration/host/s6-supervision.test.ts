@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "@bulkhead/testkit";
 import { runCommand } from "../../../packages/host/src/command.ts";
 import { s6Scan } from "../../../packages/host/src/s6-scan.ts";
 import { s6Supervisor } from "../../../packages/host/src/s6-supervisor.ts";
@@ -38,7 +39,7 @@ test("what is killed comes back, each of them, and its log goes on", async () =>
     process.kill(first.pid ?? assert.fail(), "SIGKILL");
     const second = await running(unit, first.pid);
     assert.notEqual(second.pid, first.pid);
-    await until(async () => (await logOf(unit)).match(/begun/g)?.length === 2, `log of ${unit}`);
+    await eventually(`log of ${unit}`, async () => (await logOf(unit)).match(/begun/g)?.length === 2);
   }
   const { pid } = await running("two");
   assert.match(await readFile(`/proc/${pid}/status`, "utf8"), new RegExp(`^Uid:\\t${nobody.uid}\\t`, "m"));
@@ -80,7 +81,7 @@ test("a process waits for its file, and begins once it is there", async () => {
   await delay(500);
   assert.doesNotMatch(await logOf("waiter"), /begun/);
   await writeFile(waitFor, "now");
-  await until(async () => /begun/.test(await logOf("waiter")), "the waiter begins");
+  await eventually("the waiter begins", async () => /begun/.test(await logOf("waiter")));
 });
 
 test("after its scanner was killed everything is taken over by a new one", async () => {
@@ -89,7 +90,7 @@ test("after its scanner was killed everything is taken over by a new one", async
   await supervisor.start([service]);
   const first = await running("orphan");
   for (const pid of await scanners()) process.kill(pid, "SIGKILL");
-  await until(async () => (await scanners()).length === 0, "the scanner is gone");
+  await eventually("the scanner is gone", async () => (await scanners()).length === 0);
   await supervisor.start([service]);
   const second = await running("orphan");
   process.kill(second.pid ?? assert.fail(), "SIGKILL");
@@ -128,10 +129,10 @@ async function observe(unit: string): Promise<ProcessState> {
 /** The unit's state once it runs under another pid than `not`. */
 async function running(unit: string, not: number | null = null): Promise<ProcessState> {
   let state = await observe(unit);
-  await until(async () => {
+  await eventually(`${unit} runs`, async () => {
     state = await observe(unit);
     return state.state === "running" && state.pid !== not;
-  }, `${unit} runs`);
+  });
   return state;
 }
 
@@ -152,12 +153,4 @@ async function scanners(): Promise<readonly number[]> {
 async function isAlive(pid: number | null): Promise<boolean> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
   return text !== "" && !/\) Z /.test(text);
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadlineMs = performance.now() + 30_000;
-  while (!(await condition())) {
-    if (performance.now() > deadlineMs) assert.fail(`not within 30 s: ${what}`);
-    await delay(50);
-  }
 }

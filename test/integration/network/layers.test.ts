@@ -3,27 +3,14 @@
  * that was not granted is on the wire at any moment.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 import { capture, runCommand } from "@bulkhead/testkit";
-import { asInstrument, LAN4, LAN6, listen, makeNetworkStand, reach, until } from "./network-stand.ts";
+import { LAN4, LAN6, listen, makeNetworkStand, reach, until } from "./network-stand.ts";
+import { makeNoise } from "./noise.ts";
 
 const POT4 = "192.0.2.10";
 const POT6 = "2001:db8::10";
-
-/** Tries without end to send where it may not, and answers whoever asks. */
-const NOISE = `
-const { connect } = require("node:net"); const { createSocket } = require("node:dgram");
-const [host4, host6] = process.argv.slice(1);
-for (const [type, host] of [["udp4", host4], ["udp6", host6]]) {
-  const socket = createSocket(type); socket.on("error", () => undefined);
-  setInterval(() => socket.send("x", 9999, host, () => undefined), 5);
-}
-setInterval(() => { for (const host of [host4, host6]) {
-  const s = connect({ host, port: 9998 }); s.on("error", () => undefined); setTimeout(() => s.destroy(), 200); } }, 25);
-console.log("noisy");
-`;
 
 test("each layer holds alone, is missed and is put back", async (t) => {
   await using stand = await makeNetworkStand();
@@ -35,8 +22,8 @@ test("each layer holds alone, is missed and is put back", async (t) => {
   await using lanHeld = new AsyncDisposableStack();
   lanHeld.use(await listen(lan, [4430, 4440]));
   const holds = async (what: string): Promise<void> => {
-    assert.match(await reach(lan, POT4, 2300), /silent/, `${what}: undeclared port`);
-    assert.match(await reach(pot, LAN4, 4440), /silent/, `${what}: undeclared egress`);
+    const found = await Promise.all([reach(lan, POT4, 2300), reach(pot, LAN4, 4440)]);
+    assert.deepEqual(found, ["silent", "silent"], `${what}: an undeclared port, and undeclared egress`);
   };
   const layers = [
     ["the segment's layer deleted", `${stand.slug}-seg_dmz`, ["flush", "ruleset"], /open/],
@@ -46,8 +33,8 @@ test("each layer holds alone, is missed and is put back", async (t) => {
   for (const [what, namespace, argv, granted] of layers) {
     await t.test(what, async () => {
       await runCommand("nsenter", [`--net=/run/netns/${namespace}`, "--", "nft", ...argv]);
-      await holds(what);
-      assert.match(await reach(lan, POT4, 2200), granted);
+      const [found] = await Promise.all([reach(lan, POT4, 2200), holds(what)]);
+      assert.match(found, granted);
       assert.equal(await stand.state("pot"), "broken");
       await stand.network.connectPort(port);
       assert.equal(await stand.state("pot"), "connected");
@@ -57,8 +44,8 @@ test("each layer holds alone, is missed and is put back", async (t) => {
   await t.test("both deleted: the control", async () => {
     for (const namespace of [`${stand.slug}-seg_dmz`, pot])
       await runCommand("nsenter", [`--net=/run/netns/${namespace}`, "--", "nft", "flush", "ruleset"]);
-    assert.equal(await reach(lan, POT4, 2300), "open here");
-    assert.equal(await reach(pot, LAN4, 4440), "open here");
+    const found = await Promise.all([reach(lan, POT4, 2300), reach(pot, LAN4, 4440)]);
+    assert.deepEqual(found, ["open here", "open here"]);
   });
 });
 
@@ -71,9 +58,9 @@ test("nothing that was not granted is on the segment while its port is made, cha
   await using potHeld = new AsyncDisposableStack();
   potHeld.use(await listen(pot, [2200, 2300]));
   await using noiseHeld = new AsyncDisposableStack();
-  noiseHeld.use(await noise(pot, [LAN4, LAN6]));
+  noiseHeld.use(await makeNoise(pot, [LAN4, LAN6], [9998]));
   await using knockHeld = new AsyncDisposableStack();
-  knockHeld.use(await noise(stand.lan.name, [POT4, POT6]));
+  knockHeld.use(await makeNoise(stand.lan.name, [POT4, POT6], [9998]));
   await stand.connect({ ...port, listen: ["tcp/2300"], policy: "bb" });
   assert.equal(await reach(stand.lan.name, POT4, 2300), "open here");
   assert.equal(await reach(stand.lan.name, POT4, 2200), "silent");
@@ -98,19 +85,6 @@ test("nothing that was not granted is on the segment while its port is made, cha
   // The knocks came; no answer but on the granted port.
   assert.ok((await count(file, `dst host ${POT4} and port 9998`)) > 0);
 });
-
-async function noise(namespace: string, hosts: readonly string[]): Promise<AsyncDisposable> {
-  const argv = asInstrument(namespace, [process.execPath, "-e", NOISE, ...hosts]);
-  const child = spawn("nsenter", argv, { stdio: ["ignore", "pipe", "inherit"] });
-  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  await new Promise((resolve) => child.stdout.once("data", resolve));
-  return {
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await ended;
-    },
-  };
-}
 
 async function instrumentMac(file: string): Promise<string> {
   const { stdout } = await runCommand("tcpdump", ["-n", "-e", "-c", "1", "-r", file, `src host ${POT4}`]);

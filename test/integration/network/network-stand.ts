@@ -74,7 +74,15 @@ export async function makeNetworkStand(): Promise<NetworkStand> {
     ports,
     async connect(port) {
       const address = { addresses: ["192.0.2.10/24", "2001:db8::10/64"], gateways: [] };
-      const whole = { segment: SEGMENT, address, listen: [], egress: [], policy: "aa", ...port };
+      const whole = {
+        segment: SEGMENT,
+        address,
+        listen: [],
+        egress: [],
+        networks: [],
+        policy: "aa",
+        ...port,
+      };
       const at = ports.findIndex((p) => p.instrument === port.instrument);
       ports.splice(at < 0 ? ports.length : at, at < 0 ? 0 : 1, whole);
       await network.connectPort(whole);

@@ -4,16 +4,20 @@ import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { LAN4, LAN6, listen, makeNetworkStand, reach, until } from "./network-stand.ts";
+import { askUdp, listenUdp } from "./udp.ts";
 
 const POT4 = "192.0.2.10";
 const POT6 = "2001:db8::10";
+
+/** Silence takes its time: what does not depend on one another is tried at once. */
+const all = (tries: readonly Promise<string>[]): Promise<readonly string[]> => Promise.all(tries);
 
 test("listen and egress pass, and nothing else does", async (t) => {
   await using stand = await makeNetworkStand();
   const lan = stand.lan.name;
   await stand.connect({
     instrument: "pot",
-    listen: ["tcp/2200"],
+    listen: ["tcp/2200", "udp/5300", "udp/5310"],
     egress: [`tcp/${LAN4}:4430`, `tcp/[${LAN6}]:4430`],
   });
   const pot = stand.namespace("pot");
@@ -24,20 +28,44 @@ test("listen and egress pass, and nothing else does", async (t) => {
   lanHeld.use(await listen(lan, [4430, 4440]));
 
   await t.test("the segment's machine reaches the listen port alone", async () => {
-    assert.equal(await reach(lan, POT4, 2200), "open here");
-    assert.equal(await reach(lan, POT6, 2200), "open here");
     // It does listen: silence is the rules' doing.
-    assert.equal(await reach(pot, "127.0.0.1", 2300), "open here");
-    assert.equal(await reach(lan, POT4, 2300), "silent");
-    assert.equal(await reach(lan, POT6, 2300), "silent");
+    const listens = await all([
+      reach(pot, "127.0.0.1", 2300),
+      reach(lan, POT4, 2200),
+      reach(lan, POT6, 2200),
+    ]);
+    assert.deepEqual(listens, ["open here", "open here", "open here"]);
+    assert.deepEqual(await all([reach(lan, POT4, 2300), reach(lan, POT6, 2300)]), ["silent", "silent"]);
   });
 
   await t.test("the instrument reaches what was declared alone", async () => {
-    assert.equal(await reach(pot, LAN4, 4430), "open here");
-    assert.equal(await reach(pot, LAN6, 4430), "open here");
-    assert.equal(await reach(lan, "127.0.0.1", 4440), "open here");
-    assert.equal(await reach(pot, LAN4, 4440), "silent");
-    assert.equal(await reach(pot, LAN6, 4440), "silent");
+    const listens = await all([
+      reach(lan, "127.0.0.1", 4440),
+      reach(pot, LAN4, 4430),
+      reach(pot, LAN6, 4430),
+    ]);
+    assert.deepEqual(listens, ["open here", "open here", "open here"]);
+    assert.deepEqual(await all([reach(pot, LAN4, 4440), reach(pot, LAN6, 4440)]), ["silent", "silent"]);
+  });
+
+  await t.test("a UDP port answers who asked it, and says nothing to others", async () => {
+    await using potUdpHeld = new AsyncDisposableStack();
+    potUdpHeld.use(await listenUdp(pot, [5300, 5301]));
+    await using lanUdpHeld = new AsyncDisposableStack();
+    lanUdpHeld.use(await listenUdp(lan, [5400]));
+    assert.equal(await askUdp(lan, "127.0.0.1", 5400), "open here");
+    for (const [own, other] of [
+      [POT4, LAN4],
+      [POT6, LAN6],
+    ] as const) {
+      const asked = await all([
+        askUdp(lan, own, 5300),
+        askUdp(lan, own, 5301),
+        // From its declared ports, of which it listens at one, to a machine that did not ask.
+        askUdp(pot, other, 5400, 5310),
+      ]);
+      assert.deepEqual(asked, ["open here", "silent", "silent"], own);
+    }
   });
 
   await t.test("two instruments on a segment do not reach one another", async () => {
@@ -47,10 +75,10 @@ test("listen and egress pass, and nothing else does", async (t) => {
     await using otherHeld = new AsyncDisposableStack();
     otherHeld.use(await listen(lan, [2200]));
     // What it may reach of the segment's machines, it may not of another instrument.
-    assert.equal(await reach(stand.namespace("two"), LAN4, 2200), "open here");
-    assert.equal(await reach(stand.namespace("two"), LAN6, 2200), "open here");
-    assert.match(await reach(stand.namespace("two"), POT4, 2200), /silent|EHOSTUNREACH/);
-    assert.match(await reach(stand.namespace("two"), POT6, 2200), /silent|EHOSTUNREACH/);
+    const two = stand.namespace("two");
+    assert.deepEqual(await all([reach(two, LAN4, 2200), reach(two, LAN6, 2200)]), ["open here", "open here"]);
+    for (const found of await all([reach(two, POT4, 2200), reach(two, POT6, 2200)]))
+      assert.match(found, /silent|EHOSTUNREACH/);
   });
 
   await t.test("neither reaches a listener of the host", async () => {
@@ -62,10 +90,11 @@ test("listen and egress pass, and nothing else does", async (t) => {
     const hosts = Object.values(networkInterfaces()).flatMap((all) =>
       (all ?? []).flatMap((a) => (a.family === "IPv4" && !a.internal ? [a.address] : [])),
     );
-    for (const host of [...hosts, "127.0.0.1"]) {
-      assert.match(await reach(pot, host, at.port), /silent|ENETUNREACH|ECONNREFUSED/);
-      assert.match(await reach(lan, host, at.port), /silent|ENETUNREACH|ECONNREFUSED/);
-    }
+    const tried = [...hosts, "127.0.0.1"].flatMap((host) => [
+      reach(pot, host, at.port),
+      reach(lan, host, at.port),
+    ]);
+    for (const found of await all(tried)) assert.match(found, /silent|ENETUNREACH|ECONNREFUSED/);
     server.close();
   });
 

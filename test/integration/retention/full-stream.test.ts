@@ -1,8 +1,9 @@
 /** A full stream loses its own oldest, and nothing of another's. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { eventually } from "@bulkhead/testkit";
 import { jetstreamManager } from "@nats-io/jetstream";
-import { BusFixture, eventHeaders, until } from "../bus/bus-fixture.ts";
+import { BusFixture, eventHeaders } from "../bus/bus-fixture.ts";
 
 const MIB = 1024 * 1024;
 
@@ -14,13 +15,13 @@ test("a full stream loses its own oldest, and nothing of another's", async () =>
   for (let n = 0; n < 10; n += 1) {
     quiet.publish("ev.evil.suricata.dns", "{}", { headers: eventHeaders(`quiet-${n}`, "suricata.dns") });
   }
-  await until("the quiet one's events", async () => (await state("EV_evil")).messages === 10);
+  await eventually("the quiet one's events", async () => (await state("EV_evil")).messages === 10);
   const loud = await fixture.client("ids");
   const payload = JSON.stringify({ filler: "x".repeat(20_000) });
   for (let n = 0; n < 400; n += 1) {
     loud.publish("ev.ids.suricata.dns", payload, { headers: eventHeaders(`loud-${n}`, "suricata.dns") });
   }
-  await until("the loud one's last", async () => (await state("EV_ids")).last_seq === 400);
+  await eventually("the loud one's last", async () => (await state("EV_ids")).last_seq === 400);
   const { first_seq: first, bytes, messages } = await state("EV_ids");
   assert.ok(bytes <= 2 * MIB && messages < 400 && first > 1, `${messages} from ${first}, ${bytes} bytes`);
   assert.equal(messages, 400 - first + 1, "the oldest went, one after the other");

@@ -16,7 +16,8 @@ import {
   type RetentionRow,
   SensorStatus,
 } from "@bulkhead/schema";
-import { askApi, eventually, makeSensorStand, type SensorStand } from "../sensord/sensor-stand.ts";
+import { eventually } from "@bulkhead/testkit";
+import { askApi, makeSensorStand, type SensorStand } from "../sensord/sensor-stand.ts";
 import { type Keeper, startKeeper } from "./keeper.ts";
 
 const HOUR = 3_600_000;

@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { createConnection } from "node:net";
+import { createConnection, createServer } from "node:net";
 import { createSocket } from "node:dgram";
 import { constants } from "node:os";
 import type koffiModule from "koffi";
@@ -19,6 +19,8 @@ const NAMES = new Map<number, string>([
   [126, "ENOKEY"] as const,
 ]);
 const CONNECT_MS = 1_500;
+/** What comes right behind the answer that was waited for, as an error behind it. */
+const SETTLE_MS = 100;
 const OUTPUT_CHARACTERS = 4_096;
 
 export function linuxMachine(koffi: typeof koffiModule): Machine {
@@ -28,7 +30,7 @@ export function linuxMachine(koffi: typeof koffiModule): Machine {
     if (typeof value === "string") return koffi.address(Buffer.from(`${value}\0`));
     return typeof value === "object" ? koffi.address(value) : value;
   };
-  return {
+  const machine: Machine = {
     call(name, ...args): Answer {
       const number = syscallNumber(name, process.arch);
       if (number < 0) return { value: -1, errno: "ENOSYS" };
@@ -37,6 +39,13 @@ export function linuxMachine(koffi: typeof koffiModule): Machine {
       const words = [...kept.map(word), 0, 0, 0, 0, 0, 0].slice(0, 6);
       const value = Number(raw(number, ...words));
       return value === -1 ? { value, errno: errnoName(koffi.errno()) } : { value, errno: null };
+    },
+    attachFilter(socket, program) {
+      // struct sock_fprog: a count, and a pointer on the next word
+      const header = Buffer.alloc(16);
+      header.writeUInt16LE(program.length / 8, 0);
+      header.writeBigUInt64LE(koffi.address(program), 8);
+      return machine.call("setsockopt", socket, 1, 26, header, header.length);
     },
     open(path, flags) {
       try {
@@ -48,12 +57,16 @@ export function linuxMachine(koffi: typeof koffiModule): Machine {
     },
     hold: (argv, timeoutMs = 10_000) => holdProgram(argv, timeoutMs),
     runProgram,
+    child: idleChild,
+    listen: listenAt,
+    talk,
     tcp: (host, port) => connectTo(() => createConnection({ host, port })),
     unix: (path) => connectTo(() => createConnection({ path })),
     udp: sendDatagram,
     bus: converse,
     readText: (path) => readFileSync(path, "utf8"),
   };
+  return machine;
 }
 
 function errnoName(number: number): string {
@@ -175,8 +188,51 @@ function sendDatagram(host: string, port: number): Promise<Deed> {
   return promise;
 }
 
-/** Everything that the bus's socket answers until the time is over, or it is closed. */
-function converse(lines: readonly string[], waitMs: number): Promise<string> {
+function idleChild(): { readonly pid: number; readonly end: () => void } {
+  const child = spawn("/bin/busybox", ["sleep", "60"], { stdio: "ignore" });
+  if (child.pid === undefined) throw new Error("no child could be started");
+  return { pid: child.pid, end: () => void child.kill("SIGKILL") };
+}
+
+function listenAt(port: number, ms: number): Promise<Deed> {
+  const { promise, resolve } = Promise.withResolvers<Deed>();
+  const server = createServer((socket) => socket.on("error", () => undefined).resume());
+  server.once("error", (error) => resolve(refusedBy(error)));
+  server.listen(port, "::", () =>
+    setTimeout(() => resolve({ answer: "done", undo: () => void server.close() }), ms),
+  );
+  return promise;
+}
+
+async function talk(path: string, parts: readonly Uint8Array[], waitMs: number): Promise<string> {
+  const socket = createConnection({ path });
+  let said = "";
+  let over = false;
+  const woken = new EventTarget();
+  const wake = (): void => void woken.dispatchEvent(new Event("more"));
+  socket.setEncoding("latin1").on("data", (text: string) => {
+    said = (said + text).slice(0, 4096);
+    wake();
+  });
+  for (const event of ["error", "close", "end"] as const)
+    socket.on(event, () => {
+      over = true;
+      wake();
+    });
+  for (const part of parts) {
+    if (over) break;
+    socket.write(part);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, waitMs);
+      woken.addEventListener("more", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+  }
+  socket.destroy();
+  return said + (over ? "\nclosed" : "");
+}
+
+/** Everything that the bus's socket answers until it matches and a little longer, the time is over, or it is closed. */
+function converse(lines: readonly string[], waitMs: number, until: RegExp): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const socket = createConnection({ path: "/run/bulkhead/bus.sock" });
   let said = "";
@@ -185,7 +241,9 @@ function converse(lines: readonly string[], waitMs: number): Promise<string> {
     resolve(said);
   };
   socket.setEncoding("utf8").on("data", (text: string) => {
+    const waited = until.test(said);
     said = (said + text).slice(0, 64 * 1024);
+    if (!waited && until.test(said)) setTimeout(end, SETTLE_MS);
   });
   socket.once("error", (error) => {
     said += `socket: ${error.message}`;

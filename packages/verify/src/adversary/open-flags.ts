@@ -5,5 +5,7 @@ export const FLAGS = {
   readOnly: constants.O_RDONLY,
   writeOnly: constants.O_WRONLY,
   readWrite: constants.O_RDWR,
+  /** O_PATH of asm-generic/fcntl.h: a name that is held, without its content. */
+  path: 0o10000000,
   create: constants.O_CREAT | constants.O_WRONLY,
 } as const;

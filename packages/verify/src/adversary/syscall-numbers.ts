@@ -26,6 +26,7 @@ const NUMBERS = {
   kexec_load: [246, 104],
   keyctl: [250, 219],
   kill: [62, 129],
+  linkat: [265, 37],
   mknodat: [259, 33],
   mlock: [149, 228],
   mount: [165, 40],
@@ -61,6 +62,7 @@ const NUMBERS = {
   symlinkat: [266, 36],
   syslog: [103, 116],
   umount2: [166, 39],
+  unlinkat: [263, 35],
   unshare: [272, 97],
   userfaultfd: [323, 282],
 } as const satisfies Readonly<Record<string, readonly [x64: number, arm64: number]>>;

@@ -6,8 +6,12 @@ const BOTH: Attempt["layers"] = ["bus-gate", "bus-permissions"];
 const CANARY = { kind: "canary" } as const;
 const CONNECT = 'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}';
 const OWN_INBOX = "_INBOX.canary";
-/** Long enough for an answer, and for the victim to have spoken some times. */
-const WAIT_MS = 700;
+/** Longest wait for an answer: the victim has spoken many times by then, on a busy host too. */
+const WAIT_MS = 2_000;
+/** All that was sent has been judged. */
+const JUDGED = /^(?:-ERR|PONG)/m;
+const HEARD = /victim-says-|^-ERR/m;
+const ANSWERED = /^(?:-ERR|H?MSG )/m;
 const REFUSED = ["refused"] as const;
 
 /** Publishes one message; refused where the bus says so. */
@@ -22,13 +26,13 @@ function publish(
     headers === undefined
       ? `PUB ${words} ${payload.length}\r\n${payload}`
       : `HPUB ${words} ${block.length} ${block.length + payload.length}\r\n${block}${payload}`;
-  return async (machine) => judged(await machine.bus([CONNECT, line, "PING"], WAIT_MS));
+  return async (machine) => judged(await machine.bus([CONNECT, line, "PING"], WAIT_MS, JUDGED));
 }
 
 /** Subscribes; succeeded where what the victim says arrives. */
 function listen(subject: string): Attempt["run"] {
   return async (machine) => {
-    const said = await machine.bus([CONNECT, `SUB ${subject} 1`, "PING"], WAIT_MS);
+    const said = await machine.bus([CONNECT, `SUB ${subject} 1`, "PING"], WAIT_MS, HEARD);
     if (said.includes("victim-says-")) return { answer: "done", detail: "heard the victim" };
     return said.includes("-ERR") ? { answer: "refused" } : { answer: "silence", detail: said.slice(-80) };
   };
@@ -43,7 +47,7 @@ function ask(subject: string, body = ""): Attempt["run"] {
       `PUB ${subject} ${OWN_INBOX}.1 ${body.length}\r\n${body}`,
       "PING",
     ];
-    const said = await machine.bus(lines, WAIT_MS);
+    const said = await machine.bus(lines, WAIT_MS, ANSWERED);
     if (/^H?MSG /m.test(said) && !/503|"code":/.test(said)) return { answer: "done", detail: "it answered" };
     return judged(said);
   };
@@ -53,8 +57,6 @@ function judged(said: string): { readonly answer: string; readonly detail: strin
   const refused = said.includes("-ERR") || said.includes("socket:");
   return { answer: refused ? "refused" : "done", detail: said.slice(-100).replaceAll(/\s+/g, " ") };
 }
-
-const SAYS = "the answer carries a number that only the victim's side knows";
 
 function attempt(
   id: string,
@@ -74,7 +76,9 @@ function attempt(
 }
 
 const seen = (subject: string) => ({ kind: "bus", subject }) as const;
-const heard = { kind: "answer", why: SAYS } as const;
+/** The stand-in broker handed out something that only the victim's side says, or an answer of its store's. */
+const heard = seen("heard");
+const answered = seen("answered");
 
 export const BUS: readonly Attempt[] = [
   attempt("forge-event", "Publish an event in another instrument's name.", {
@@ -158,12 +162,17 @@ export const BUS: readonly Attempt[] = [
   attempt("second-connect", "Become another user by a second CONNECT on the same connection.", {
     layers: ["bus-gate"],
     control: { kind: "none", why: "it would need the other user's password, which no canary can have" },
-    witness: { kind: "answer", why: "the gate ends the connection" },
+    witness: {
+      kind: "bus",
+      subject: "second CONNECT",
+      unshown: "there is no control: it would need the other user's password",
+    },
     run: async (machine: Machine) =>
       judged(
         await machine.bus(
           [CONNECT, CONNECT.replace("{", '{"user":"platform","pass":"guess",'), "PING"],
           WAIT_MS,
+          JUDGED,
         ),
       ),
   }),
@@ -172,21 +181,25 @@ export const BUS: readonly Attempt[] = [
     control: { kind: "none", why: "the broker refuses it as well, whatever its permissions" },
     witness: seen("ev.victim.note"),
     run: async (machine: Machine) =>
-      judged(await machine.bus(["PUB ev.victim.note 1\r\nx", "PING"], WAIT_MS)),
+      judged(await machine.bus(["PUB ev.victim.note 1\r\nx", "PING"], WAIT_MS, JUDGED)),
   }),
   attempt("oversized-line", "Break the gate's parser by a line without end.", {
     layers: ["bus-gate"],
     control: { kind: "none", why: "the broker has a limit on lines of its own" },
-    witness: { kind: "answer", why: "the gate ends the connection" },
+    witness: {
+      kind: "bus",
+      subject: "long line",
+      unshown: "there is no control: the broker ends such a connection too",
+    },
     run: async (machine: Machine) =>
-      judged(await machine.bus([CONNECT, `PUB ${"a".repeat(64 * 1024)} 1`, "PING"], WAIT_MS)),
+      judged(await machine.bus([CONNECT, `PUB ${"a".repeat(64 * 1024)} 1`, "PING"], WAIT_MS, JUDGED)),
   }),
   attempt("smuggle-line", "Hide a second command in a subject.", {
     witness: seen("cmd.victim.stop"),
     run: publish("ev.canary.x 1\r\nx\r\nPUB cmd.victim.stop"),
   }),
   attempt("list-streams", "List what the broker stores.", {
-    witness: heard,
+    witness: answered,
     run: ask("$JS.API.STREAM.NAMES"),
   }),
   attempt("delete-stream", "Delete another instrument's stored events.", {
@@ -198,11 +211,11 @@ export const BUS: readonly Attempt[] = [
     run: ask("$JS.API.STREAM.CREATE.EV_mine", '{"name":"EV_mine","subjects":["cmd.>"],"storage":"memory"}'),
   }),
   attempt("read-stream", "Read another instrument's stored events.", {
-    witness: heard,
+    witness: answered,
     run: ask("$JS.API.STREAM.MSG.GET.EV_victim", '{"last_by_subj":"ev.victim.note"}'),
   }),
   attempt("purge-stream", "Empty another instrument's stored events.", {
-    witness: { kind: "answer", why: "JetStream's own answer says that it was done" },
+    witness: answered,
     run: ask("$JS.API.STREAM.PURGE.EV_victim"),
   }),
 ];

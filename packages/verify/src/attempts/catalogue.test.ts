@@ -25,6 +25,9 @@ const SPECS = {
   none: spec({}),
   mirror: spec({ network: { kind: "mirror" }, capabilities: ["NET_RAW"] }),
   engine: spec({ network: { kind: "engine" } }),
+  port: spec({ network: { kind: "port" } }),
+  nic: spec({ network: { kind: "nic" } }),
+  egress: spec({ egress: true }),
 } as const;
 
 test("ids are unique, say who tries, and fit the adversary's lines", () => {
@@ -61,6 +64,26 @@ test("an attempt that may be answered with success is judged by a witness outsid
   for (const { id, expected, witness } of ATTEMPTS) {
     if (expected.includes("done")) assert.notEqual(witness.kind, "answer", id);
   }
+});
+
+test("what every kind of network is attacked by is tried", () => {
+  const own = (one: InstrumentSpec) =>
+    ATTEMPTS.filter(({ applies }) => applies?.(one) ?? true).map(({ id }) => id);
+  for (const id of ["spoofed-mac", "spoofed-ip", "vlan-tag", "arp-lie", "neighbour-lie", "host-service"])
+    for (const kind of ["port", "nic"] as const)
+      assert.ok(own(SPECS[kind]).includes(`${kind}-${id}-root`), `${kind}: ${id}`);
+  for (const id of ["tcp-other-instrument", "tcp-cloud-metadata", "undeclared-service"])
+    assert.ok(own(SPECS.port).includes(`port-${id}-user`), id);
+  for (const id of ["other-host", "other-port", "address", "other-name", "private-address", "plain-protocol"])
+    assert.ok(own(SPECS.egress).includes(`egress-${id}`), id);
+  assert.ok(!own(SPECS.none).some((id) => /^(?:egress|port(?!-access)|nic)-/.test(id)));
+});
+
+test("an attempt that only its answer judges says why the host's side sees nothing", () => {
+  const silent = ATTEMPTS.filter(({ witness }) => witness.kind === "answer");
+  for (const { id, witness } of silent) if (witness.kind === "answer") assert.ok(witness.why.length > 30, id);
+  // Each new one is a decision: most can have a witness.
+  assert.ok(silent.length <= 36, silent.map(({ id }) => id).join(", "));
 });
 
 test("an attempt that is covered twice has a control for each layer alone", () => {

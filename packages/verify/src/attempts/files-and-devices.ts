@@ -1,10 +1,12 @@
 /** Attempts on files and devices of the host, and on what is shown read-only. */
 import type { Attempt } from "../attempt.ts";
 import { FLAGS } from "../adversary/open-flags.ts";
-import { byBoth, syscall } from "./acts.ts";
+import { byBoth, bytes, syscall } from "./acts.ts";
 
 const CANARY = { kind: "canary" } as const;
 const HOST = { kind: "host" } as const;
+const NODE = "/tmp/bulkhead-verify-node";
+
 export const FILES_AND_DEVICES: readonly Attempt[] = [
   {
     id: "root-file",
@@ -34,8 +36,9 @@ export const FILES_AND_DEVICES: readonly Attempt[] = [
     expected: ["ESRCH", "EPERM"],
     layers: ["pid-namespace", "idmap"],
     control: HOST,
-    witness: { kind: "answer", why: "the signal is the empty one, which only asks whether it may" },
-    run: (machine, { hostPid }) => ({ answer: machine.call("kill", hostPid, 0).errno ?? "done" }),
+    witness: { kind: "signal" },
+    // SIGURG: the host's process counts it, and would not notice it otherwise
+    run: (machine, { hostPid }) => ({ answer: machine.call("kill", hostPid, 23).errno ?? "done" }),
   }),
   ...byBoth({
     id: "host-process-files",
@@ -57,9 +60,20 @@ export const FILES_AND_DEVICES: readonly Attempt[] = [
       kind: "none",
       why: "the host's own root may make any: a node that stays would be the damage itself",
     },
-    witness: { kind: "answer", why: "a node is no descriptor; the name is removed at once" },
-    // A character device of /dev/mem's numbers
-    run: syscall("mknodat", [-100, "/tmp/bulkhead-verify-node", 0o020600, (1 << 8) | 1]),
+    witness: { kind: "descriptor", pattern: "^/tmp/bulkhead-verify-node$" },
+    // A character device of /dev/mem's numbers; it is held by its path alone
+    run: (machine) => {
+      const made = machine.call("mknodat", -100, NODE, 0o020600, (1 << 8) | 1);
+      if (made.errno !== null) return { answer: made.errno };
+      const held = machine.open(NODE, FLAGS.path);
+      return {
+        answer: "done",
+        undo: async () => {
+          await held.undo?.();
+          machine.call("unlinkat", -100, NODE, 0);
+        },
+      };
+    },
   }),
   {
     id: "become-root",
@@ -83,11 +97,11 @@ export const FILES_AND_DEVICES: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["capabilities"],
     control: CANARY,
-    witness: {
-      kind: "answer",
-      why: "the groups are the thread's own for the moment of the attempt, and are none",
-    },
-    run: syscall("setgroups", [0, 0]),
+    witness: { kind: "status", pattern: "^Groups:\\s+\\d" },
+    run: (machine) => ({
+      answer: machine.call("setgroups", 1, bytes(4, [0, 4, 4242])).errno ?? "done",
+      undo: () => void machine.call("setgroups", 0, 0),
+    }),
   },
   ...(["lxd", "incus"] as const).flatMap((runtime) =>
     byBoth({
@@ -130,8 +144,9 @@ export const FILES_AND_DEVICES: readonly Attempt[] = [
       why: "without both the read-only mount and the ids the platform's own directory would be written",
     },
     witness: {
-      kind: "answer",
-      why: "a link is no descriptor; the directory is read-only for root of the container too",
+      kind: "placed",
+      name: "link",
+      unshown: "there is no control in which the platform's own directory could be written",
     },
     run: syscall("symlinkat", ["/etc/shadow", -100, "/run/bulkhead/link"]),
   },
@@ -158,7 +173,7 @@ export const FILES_AND_DEVICES: readonly Attempt[] = [
     witness: { kind: "link", name: "exe", pattern: "^/tmp/" },
     run: async (machine) => {
       await machine.runProgram(["/bin/busybox", "cp", "/bin/busybox", "/tmp/busybox"]);
-      return await machine.hold(["/tmp/busybox", "sh", "-c", "echo held; exec /bin/busybox sleep 20"]);
+      return await machine.hold(["/tmp/busybox", "sh", "-c", "echo held; exec /tmp/busybox sleep 20"]);
     },
   },
 ];

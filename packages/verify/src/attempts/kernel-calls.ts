@@ -46,7 +46,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-kernel"],
     control: ALONE,
-    witness: CALL("the execution domain of a thread shows nowhere for others than a tracer"),
+    witness: { kind: "execution-domain" },
     run: syscall("personality", [0x0040000], { undo: (machine) => void machine.call("personality", 0) }),
   }),
   ...byBoth({
@@ -56,7 +56,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-keys"],
     control: ALONE,
-    witness: CALL("the kernel lists keys to their own users alone"),
+    witness: { kind: "keys" },
     // KEY_SPEC_PROCESS_KEYRING
     run: syscall("add_key", ["user", "bulkhead-verify", new Uint8Array([1]), 1, -2]),
   }),
@@ -67,9 +67,9 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-keys"],
     control: ALONE,
-    witness: CALL("the kernel lists keys to their own users alone"),
-    // KEYCTL_GET_KEYRING_ID of the process keyring, made where there is none
-    run: syscall("keyctl", [0, -2, 1]),
+    witness: { kind: "keys" },
+    // KEYCTL_GET_KEYRING_ID of the thread keyring, made where there is none
+    run: syscall("keyctl", [0, -1, 1]),
   }),
   ...byBoth({
     id: "request-key",
@@ -78,7 +78,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-keys"],
     control: ALONE,
-    witness: CALL("the call without a helper leaves no trace"),
+    witness: CALL("a key that is not there is looked for, which leaves no trace; no helper is started"),
     run: syscall("request_key", ["user", "bulkhead-verify-absent", 0, 0], { reached: ["ENOKEY"] }),
   }),
   ...byBoth({
@@ -88,18 +88,21 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-processes"],
     control: ALONE,
-    witness: CALL("the call asks about no process, so that nothing is changed where it is let in"),
-    // PTRACE_PEEKDATA of a process that is not traced
-    run: syscall("ptrace", [2, 1, 0, 0], { reached: ["ESRCH"] }),
+    witness: { kind: "status", pattern: "^TracerPid:\\s+[1-9]" },
+    // PTRACE_SEIZE of a child of its own
+    run: (machine) => {
+      const child = machine.child();
+      return { answer: machine.call("ptrace", 0x4206, child.pid, 0, 0).errno ?? "done", undo: child.end };
+    },
   }),
   ...byBoth({
     id: "read-process-memory",
     group: "host",
-    means: "Read another process's memory by process_vm_readv.",
+    means: "Read another process's memory by selfvm_readv.",
     expected: ["EPERM"],
     layers: ["seccomp-processes"],
     control: ALONE,
-    witness: CALL("reading leaves no trace"),
+    witness: CALL("the kernel keeps no count of what one process read of another"),
     run: syscall("process_vm_readv", () => [process.pid, 0, 0, 0, 0, 0]),
   }),
   ...byBoth({
@@ -109,8 +112,17 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-processes"],
     control: ALONE,
-    witness: CALL("the descriptor asked for does not exist, so that nothing is taken where it is let in"),
-    run: syscall("pidfd_getfd", [1_000_000, 0, 0], { reached: ["EBADF"] }),
+    witness: { kind: "descriptor", pattern: "^/etc/passwd$", besides: 1 },
+    run: (machine) => {
+      const file = machine.call("openat", -100, "/etc/passwd", 0, 0).value;
+      const self = machine.call("pidfd_open", process.pid, 0).value;
+      const taken = machine.call("pidfd_getfd", self, file, 0);
+      const held = [file, self, ...(taken.errno === null ? [taken.value] : [])];
+      return {
+        answer: taken.errno ?? "done",
+        undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
+      };
+    },
   }),
   ...byBoth({
     id: "compare-processes",
@@ -119,7 +131,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-processes"],
     control: ALONE,
-    witness: CALL("comparing leaves no trace"),
+    witness: CALL("the kernel keeps no count of comparisons"),
     run: syscall("kcmp", () => [process.pid, process.pid, 1, 0, 0]),
   }),
   ...byBoth({
@@ -140,7 +152,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EAFNOSUPPORT"],
     layers: ["seccomp-sockets"],
     control: ALONE,
-    witness: CALL("sockets of other families are open as well, and look alike"),
+    witness: { kind: "descriptor", pattern: "^socket:" },
     mayBeAbsent: true,
     run: syscall("socket", [38, 5, 0], { closes: true }),
   }),
@@ -177,7 +189,12 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM", "ENOSYS"],
     layers: ["seccomp-runtime", "idmap"],
     control: { kind: "host" },
-    witness: CALL("the module is empty, so that nothing is loaded where it is let in"),
+    witness: {
+      kind: "host-file",
+      path: "/proc/modules",
+      pattern: "^bulkhead_verify",
+      unshown: "the module is empty: the control is let in and loads nothing into the host",
+    },
     run: syscall("init_module", () => [new Uint8Array(8), 8, ""], { reached: ["ENOEXEC", "EINVAL"] }),
   }),
   ...byBoth({
@@ -187,7 +204,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM", "ENOSYS"],
     layers: ["seccomp-runtime", "idmap"],
     control: { kind: "host" },
-    witness: CALL("the module does not exist, so that nothing is removed where it is let in"),
+    witness: CALL("the module does not exist, so that the control removes nothing from the host"),
     run: syscall("delete_module", ["bulkhead_verify_absent", 0x800], { reached: ["ENOENT"] }),
   }),
   {
@@ -211,7 +228,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["idmap"],
     control: { kind: "host" },
-    witness: CALL("reading leaves no trace"),
+    witness: CALL("the kernel keeps no count of who read its log"),
     // SYSLOG_ACTION_READ_ALL
     run: syscall("syslog", () => [3, new Uint8Array(64), 64]),
   }),
@@ -222,7 +239,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["idmap"],
     control: { kind: "host" },
-    witness: CALL("no time is given, so that none is set where it is let in"),
+    witness: CALL("no time is given, so that the control leaves the host's clock as it is"),
     run: syscall("settimeofday", [0, 0]),
   }),
   ...byBoth({
@@ -232,7 +249,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["idmap"],
     control: { kind: "host" },
-    witness: CALL("the policy is the thread's own for the moment of the attempt"),
+    witness: { kind: "scheduling", what: "processor" },
     run: syscall("sched_setscheduler", () => [0, 1, bytes(4, [0, 4, 1])], {
       undo: (machine) => void machine.call("sched_setscheduler", 0, 0, bytes(4)),
     }),
@@ -244,11 +261,28 @@ export const KERNEL_CALLS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["idmap"],
     control: { kind: "host" },
-    witness: CALL("the class is the thread's own for the moment of the attempt"),
+    witness: { kind: "scheduling", what: "disk" },
     run: syscall("ioprio_set", [1, 0, 1 << 13], {
       undo: (machine) => void machine.call("ioprio_set", 1, 0, 0),
     }),
   }),
+  {
+    id: "host-name",
+    group: "host",
+    means: "Change the host name that its logs carry.",
+    actor: "root",
+    expected: ["EPERM"],
+    layers: ["capabilities"],
+    control: ALONE,
+    witness: { kind: "host-name" },
+    run: (machine) => {
+      const former = machine.readText("/proc/sys/kernel/hostname").trim();
+      const name = "bulkhead-verify";
+      const { errno } = machine.call("sethostname", name, name.length);
+      const undo = () => void machine.call("sethostname", former, former.length);
+      return { answer: errno ?? "done", undo };
+    },
+  },
   {
     id: "port-access-root",
     group: "host",
@@ -260,7 +294,7 @@ export const KERNEL_CALLS: readonly Attempt[] = [
       kind: "none",
       why: "processors other than x86 have no such call, and a host lets it in for good",
     },
-    witness: CALL("the privilege level shows nowhere"),
+    witness: CALL("the privilege level is in the thread's registers, which no file of the kernel's shows"),
     run: syscall("iopl", [3]),
   },
 ];

@@ -81,7 +81,7 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     control: CANARY,
     witness: {
       kind: "answer",
-      why: "the arguments are empty, so that no process comes of it where it is let in",
+      why: "a copy of the adversary, with all its threads' locks, could not be held: the arguments are empty",
     },
     run: syscall("clone3", [0, 0], { reached: ["EINVAL"] }),
   }),
@@ -94,7 +94,7 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     control: CANARY,
     witness: {
       kind: "answer",
-      why: "the namespace asked for does not exist, so that nothing is entered where it is let in",
+      why: "whoever enters a namespace leaves the canary: none is named, so that the control enters nothing",
     },
     run: syscall("setns", [1_000_000, 0], { reached: ["EBADF"] }),
   }),
@@ -132,8 +132,11 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-mounts", "capabilities"],
     control: CANARY,
-    witness: { kind: "answer", why: "nothing is mounted there, so that nothing goes where it is let in" },
-    run: syscall("umount2", ["/opt/instrument", 0], { reached: ["EINVAL", "ENOENT"] }),
+    witness: { kind: "mount", path: "/dev/shm", gone: true },
+    run: syscall("umount2", ["/dev/shm", DETACH], {
+      undo: (machine) =>
+        void machine.call("mount", "none", "/dev/shm", "tmpfs", NO_SUID | NO_DEV | NO_EXEC, "size=8m"),
+    }),
   },
   {
     id: "remount-tmp-root",
@@ -187,8 +190,11 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-mounts", "capabilities"],
     control: CANARY,
-    witness: { kind: "answer", why: "no flag is asked for, so that none changes where it is let in" },
-    run: syscall("mount_setattr", () => [-100, "/tmp", 0, bytes(32), 32]),
+    witness: { kind: "mount", path: "/tmp", lacks: "rw" },
+    // MOUNT_ATTR_RDONLY, set and cleared again (struct mount_attr: attr_set, attr_clr)
+    run: syscall("mount_setattr", () => [-100, "/tmp", 0, bytes(32, [0, 8, 1]), 32], {
+      undo: (machine) => void machine.call("mount_setattr", -100, "/tmp", 0, bytes(32, [8, 8, 1]), 32),
+    }),
   },
   {
     id: "pivot-root",
@@ -200,7 +206,7 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     control: CANARY,
     witness: {
       kind: "answer",
-      why: "the place given cannot be a root, so that nothing changes where it is let in",
+      why: "a canary with another root could not go on: the place given cannot be one",
     },
     run: syscall("pivot_root", ["/tmp", "/run"], { reached: ["EINVAL", "EBUSY"] }),
   },
@@ -236,8 +242,10 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     layers: ["seccomp-mounts", "idmap"],
     control: { kind: "host" },
     witness: {
-      kind: "answer",
-      why: "the file does not exist, so that nothing is swapped where it is let in",
+      kind: "host-file",
+      path: "/proc/swaps",
+      pattern: "bulkhead-verify",
+      unshown: "the file does not exist: the control is let in and swaps nothing on the host",
     },
     run: syscall("swapon", ["/nonexistent/bulkhead-verify", 0], { reached: ["ENOENT"] }),
   }),
@@ -250,7 +258,7 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     control: { kind: "host" },
     witness: {
       kind: "answer",
-      why: "the file does not exist, so that nothing is recorded where it is let in",
+      why: "the kernel does not say whether it records; the control is let in and finds no file to record in",
     },
     run: syscall("acct", ["/nonexistent/bulkhead-verify"], { reached: ["ENOENT"] }),
   }),
@@ -261,7 +269,7 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     expected: ["EPERM"],
     layers: ["seccomp-mounts"],
     control: CANARY,
-    witness: { kind: "answer", why: "asking leaves no trace" },
+    witness: { kind: "answer", why: "a handle is a number that is told: the kernel keeps nothing of it" },
     run: syscall("name_to_handle_at", () => [-100, "/tmp", bytes(136, [0, 4, 128]), new Uint8Array(8), 0]),
   }),
   ...byBoth({
@@ -271,24 +279,12 @@ export const NAMESPACES_AND_MOUNTS: readonly Attempt[] = [
     expected: ["EPERM", "ENOSYS"],
     layers: ["seccomp-runtime", "idmap"],
     control: { kind: "host" },
-    witness: { kind: "answer", why: "the number is nobody's, so that nothing is opened where it is let in" },
+    witness: {
+      kind: "answer",
+      why: "the number is nobody's: a file of the host that was opened so would be the damage itself",
+    },
     run: syscall("open_by_handle_at", () => [-100, bytes(136, [0, 4, 8], [4, 4, 1]), 0], {
       reached: ["ESTALE", "EINVAL"],
     }),
   }),
-  {
-    id: "host-name",
-    group: "host",
-    means: "Change the host name that its logs carry.",
-    actor: "root",
-    expected: ["EPERM"],
-    layers: ["capabilities"],
-    control: CANARY,
-    witness: { kind: "answer", why: "the name is the container's own, and is set to what it is" },
-    run: (machine) => {
-      const name = machine.readText("/proc/sys/kernel/hostname").trim();
-      const { errno } = machine.call("sethostname", name, name.length);
-      return { answer: errno ?? "done" };
-    },
-  },
 ];

@@ -1,7 +1,8 @@
 /** Attempts to reach anybody over a network, or to change the network that it was given. */
 import type { InstrumentSpec } from "@bulkhead/schema";
 import type { Attempt } from "../attempt.ts";
-import { bytes, byBoth, syscall } from "./acts.ts";
+import { byBoth, syscall } from "./acts.ts";
+import { askLink, newBridge } from "./netlink.ts";
 
 const CANARY = { kind: "canary" } as const;
 const UNREACHABLE = [
@@ -13,7 +14,6 @@ const UNREACHABLE = [
   "EPERM",
 ] as const;
 const AF_INET = 2;
-const AF_NETLINK = 16;
 const AF_PACKET = 17;
 const RAW = 3;
 
@@ -21,8 +21,8 @@ const hasNoTap = (spec: InstrumentSpec): boolean => !spec.capabilities.includes(
 const ownsNothing = (spec: InstrumentSpec): boolean =>
   spec.network.kind === "none" || spec.network.kind === "mirror";
 
-/** Such a namespace belongs to warden: the container is a guest in it. */
-const isJoined = (spec: InstrumentSpec): boolean => !ownsNothing(spec);
+/** It reads a span: its namespace belongs to warden, and the container is a guest in it. */
+const isEngine = (spec: InstrumentSpec): boolean => spec.network.kind === "engine";
 
 interface Target {
   readonly id: string;
@@ -124,7 +124,7 @@ export const NETWORK: readonly Attempt[] = [
       expected: ["EPERM"],
       layers: ["capabilities"],
       control: CANARY,
-      applies: (spec) => hasNoTap(spec) && !isJoined(spec),
+      applies: (spec) => hasNoTap(spec) && ownsNothing(spec),
       witness: { kind: "socket-table", table: "raw" },
       run: syscall("socket", [AF_INET, RAW, 1], { closes: true }),
     },
@@ -143,7 +143,7 @@ export const NETWORK: readonly Attempt[] = [
       expected: ["EPERM"],
       layers: ["capabilities"],
       control: CANARY,
-      applies: (spec) => hasNoTap(spec) && !isJoined(spec),
+      applies: (spec) => hasNoTap(spec) && ownsNothing(spec),
       witness: { kind: "socket-table", table: "packet" },
       run: syscall("socket", [AF_PACKET, RAW, 0x0300], { closes: true }),
     },
@@ -159,12 +159,9 @@ export const NETWORK: readonly Attempt[] = [
     group: "network",
     means: "Read and send frames of its own making in the namespace that warden gave it.",
     expected: ["EPERM"],
-    layers: ["capabilities", "idmap"],
-    control: {
-      kind: "none",
-      why: "the namespace belongs to the host: no right of the container counts there",
-    },
-    applies: isJoined,
+    layers: ["idmap"],
+    control: { kind: "namespace" },
+    applies: isEngine,
     witness: { kind: "socket-table", table: "packet" },
     run: syscall("socket", [AF_PACKET, RAW, 0x0300], { closes: true }),
   }),
@@ -179,15 +176,8 @@ export const NETWORK: readonly Attempt[] = [
     applies: ownsNothing,
     witness: { kind: "device", name: "bhv0" },
     run: (machine) => {
-      const socket = machine.call("socket", AF_NETLINK, RAW, 0).value;
-      const answer = newDummy(machine, socket);
-      return {
-        answer,
-        undo: () => {
-          if (answer === "done") askLink(machine, socket, 17, "bhv0");
-          machine.call("close", socket);
-        },
-      };
+      const answer = newBridge(machine);
+      return { answer, undo: () => void (answer === "done" && askLink(machine, 17, "bhv0")) };
     },
   },
   {
@@ -219,54 +209,10 @@ export const NETWORK: readonly Attempt[] = [
     layers: ["capabilities"],
     control: CANARY,
     applies: ownsNothing,
-    witness: {
-      kind: "answer",
-      why: "the device is set to what it is, so that nothing changes where it is let in",
-    },
+    witness: { kind: "network", what: "links", pattern: " lo: .*[<,]UP[,>]" },
     run: (machine) => {
-      const socket = machine.call("socket", AF_NETLINK, RAW, 0).value;
-      const answer = askLink(machine, socket, 16, "lo");
-      return { answer, undo: () => void machine.call("close", socket) };
+      const answer = askLink(machine, 16, "lo", false);
+      return { answer, undo: () => void (answer === "done" && askLink(machine, 16, "lo", true)) };
     },
   },
 ];
-
-type Caller = Parameters<Attempt["run"]>[0];
-
-/** RTM_NEWLINK of a dummy device (rtnetlink(7)): header, ifinfomsg, IFLA_IFNAME, IFLA_LINKINFO{KIND}. */
-function newDummy(machine: Caller, socket: number): string {
-  const name = attribute(3, Buffer.from("bhv0\0"));
-  const kind = attribute(18, attribute(1, Buffer.from("dummy\0")));
-  return ask(machine, socket, 16, 0x605, Buffer.concat([name, kind]));
-}
-
-/** RTM_NEWLINK (16) or RTM_DELLINK (17) of a device that is there. */
-function askLink(machine: Caller, socket: number, type: number, name: string): string {
-  return ask(machine, socket, type, 0x5, attribute(3, Buffer.from(`${name}\0`)));
-}
-
-function ask(machine: Caller, socket: number, type: number, flags: number, attributes: Buffer): string {
-  const size = 32 + attributes.length;
-  const message = Buffer.concat([
-    bytes(32, [0, 4, size], [4, 2, type], [6, 2, flags], [8, 4, 1]),
-    attributes,
-  ]);
-  const sent = machine.call("sendto", socket, message, message.length, 0, 0, 0);
-  if (sent.errno !== null) return sent.errno;
-  const reply = Buffer.alloc(4096);
-  const received = machine.call("recvfrom", socket, reply, reply.length, 0, 0, 0);
-  if (received.errno !== null) return received.errno;
-  // NLMSG_ERROR (2): a negative errno, or 0 for "done".
-  if (reply.readUInt16LE(4) !== 2) return "EPROTO";
-  const code = -reply.readInt32LE(16);
-  return code === 0 ? "done" : code === 1 ? "EPERM" : code === 95 ? "EOPNOTSUPP" : `E${code}`;
-}
-
-function attribute(type: number, payload: Uint8Array): Buffer {
-  const size = 4 + payload.length;
-  const padded = Buffer.alloc((size + 3) & ~3);
-  padded.writeUInt16LE(size, 0);
-  padded.writeUInt16LE(type, 2);
-  padded.set(payload, 4);
-  return padded;
-}

@@ -1,6 +1,6 @@
 /** Attempts to take more than was given, at the cost of others. */
 import type { Attempt } from "../attempt.ts";
-import { bytes, byBoth, syscall } from "./acts.ts";
+import { bytes, byBoth } from "./acts.ts";
 
 const CANARY = { kind: "canary" } as const;
 const MIB = 1024 * 1024;
@@ -28,22 +28,27 @@ export const RESOURCES: readonly Attempt[] = [
   {
     id: "memory-hog",
     group: "resources",
-    means: "Take twice the memory that it was given.",
+    means: "Take more memory than it was given.",
     actor: "user",
     expected: ["killed", "SIGKILL", "ENOMEM", "EFAILED"],
     mayKill: true,
     layers: ["memory-limit"],
     control: CANARY,
     witness: { kind: "memory" },
-    run: (machine, { memoryBytes }) =>
-      machine.hold(
+    // Hosts hand out memory at very different speeds: it is over when one is killed, or when both have got theirs.
+    run: (machine, { memoryBytes }) => {
+      const dd = `/bin/busybox dd if=/dev/zero of=/dev/null bs=${Math.ceil((memoryBytes * 5) / 8)} count=1000 2>&1 &`;
+      const resident = `/bin/busybox awk '/^VmRSS/{kib+=$2} END{print kib}' /proc/$one/status /proc/$two/status`;
+      const enoughKiB = Math.ceil((memoryBytes * 9) / 8 / 1024);
+      return machine.hold(
         [
           ...SHELL,
-          // The first to be killed is the one that takes it, and not the adversary that has to report.
-          `echo 1000 > /proc/self/oom_score_adj; exec /bin/busybox dd if=/dev/zero of=/dev/null bs=${2 * memoryBytes} count=1000 2>&1 & echo started; i=0; while [ $i -lt 12 ]; do /bin/busybox sleep 1; kill -0 $! || exit 1; i=$((i+1)); done; echo held && exec /bin/busybox sleep 20; exit 1`,
+          // The first to be killed are those that take it, and not the adversary that has to report.
+          `echo 1000 > /proc/self/oom_score_adj; ${dd} one=$!; ${dd} two=$!; while :; do /bin/busybox sleep 1; kill -0 $one && kill -0 $two || exit 1; [ $(${resident}) -gt ${enoughKiB} ] && echo held && exec /bin/busybox sleep 20; done`,
         ],
-        30_000,
-      ),
+        40_000,
+      );
+    },
   },
   {
     id: "processor-hog",
@@ -184,64 +189,21 @@ export const RESOURCES: readonly Attempt[] = [
     },
   },
   {
-    id: "packet-ring",
+    id: "log-flood",
     group: "resources",
-    means: "Take memory outside of its limit by a packet ring.",
+    means: "Flood the host's logs by its first process's output.",
     actor: "user",
-    expected: ["EPERM"],
-    layers: ["seccomp-sockets"],
-    control: CANARY,
-    applies: (spec) => !spec.capabilities.includes("NET_RAW"),
-    witness: {
-      kind: "answer",
-      why: "the socket asked about does not exist, so that no ring is made where it is let in",
-    },
-    run: syscall("setsockopt", () => [1_000_000, 263, 5, bytes(16), 16], { reached: ["EBADF"] }),
-  },
-  {
-    id: "packet-ring-high-bits",
-    group: "resources",
-    means: "The same with bits set that the kernel ignores and a filter might compare.",
-    actor: "user",
-    expected: ["EPERM"],
-    layers: ["seccomp-sockets"],
-    control: CANARY,
-    applies: (spec) => !spec.capabilities.includes("NET_RAW"),
-    witness: {
-      kind: "answer",
-      why: "the socket asked about does not exist, so that no ring is made where it is let in",
-    },
-    run: syscall("setsockopt", () => [1_000_000, 0x1_0000_0107n, 0x1_0000_0005n, bytes(16), 16], {
-      reached: ["EBADF"],
-    }),
-  },
-  {
-    id: "fill-volume",
-    group: "storage",
-    means: "Write more to its volume than it was given.",
-    actor: "user",
-    expected: ["ENOSPC"],
-    layers: ["volume-size"],
+    expected: ["done", "EACCES"],
+    layers: [],
     control: {
       kind: "none",
-      why: "a volume is a file of a fixed size: without that there is no volume to write to",
+      why: "no form of the profile leads a container's output to a file of the host's",
     },
-    applies: (spec) => spec.volumes.length > 0,
-    witness: { kind: "answer", why: "the image's size is fixed; the host's free space is not the canary's" },
-    run: async (machine, { volumes: [dir = "/data"] }) => {
-      const file = `${dir}/bulkhead-verify-fill`;
-      const deed = await machine.runProgram([
-        "/bin/busybox",
-        "dd",
-        "if=/dev/zero",
-        `of=${file}`,
-        "bs=1M",
-        "count=80",
-      ]);
-      return {
-        ...deed,
-        undo: async () => void (await machine.runProgram(["/bin/busybox", "rm", "-f", file])),
-      };
+    witness: {
+      kind: "log-growth",
+      unshown: "there is no control: no form of the profile has such a file",
     },
+    run: (machine) =>
+      machine.runProgram([...SHELL, "/bin/busybox dd if=/dev/zero of=/proc/1/fd/1 bs=1M count=32"]),
   },
 ];

@@ -96,13 +96,13 @@ export const TAP: readonly Attempt[] = [
       kind: "none",
       why: "its user holds NET_RAW alone in any form of the profile; the root's attempts have controls",
     },
-    witness: { kind: "answer", why: "the device is asked to be up, which it is" },
+    witness: { kind: "network", what: "links", pattern: "mon0.*[<,]UP[,>]" },
     applies: hasTap,
     run: (machine) => {
       const socket = machine.call("socket", AF_PACKET, 2, 0).value;
       const request = new Uint8Array(40);
       request.set(Buffer.from("mon0"));
-      new DataView(request.buffer).setUint16(16, 0x41, true); // IFF_UP | IFF_RUNNING
+      // Flags without IFF_UP
       const { errno } = machine.call("ioctl", socket, 0x8914, request);
       machine.call("close", socket);
       return { answer: errno ?? "done" };

@@ -12,9 +12,9 @@ export interface HostFacts {
   readonly absent: readonly string[];
 }
 
-export async function hostFacts(): Promise<HostFacts> {
+/** @param lacking what warden found that the host lacks */
+export async function hostFacts(lacking: readonly string[]): Promise<HostFacts> {
   const osRelease = await readText("/etc/os-release");
-  const appArmor = (await readText("/sys/module/apparmor/parameters/enabled")).trim() === "Y";
   const filesystems = await readText("/sys/fs/cgroup/cgroup.controllers");
   return {
     host: hostname(),
@@ -23,7 +23,7 @@ export async function hostFacts(): Promise<HostFacts> {
     node: process.version,
     machine: process.arch,
     absent: [
-      ...(appArmor ? [] : ["AppArmor: no profile confines containers a second time"]),
+      ...lacking,
       ...(filesystems === "" ? ["control groups version 2: limits are those of version 1"] : []),
     ],
   };

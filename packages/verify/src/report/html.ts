@@ -9,7 +9,7 @@ table{border-collapse:collapse;width:100%;font-size:.85rem}th,td{text-align:left
 code{font-size:.85em;overflow-wrap:anywhere}.passed{color:#116329}.failed{color:#a40e26;font-weight:600}.absent{color:#7d4e00}
 @media print{body{margin:0;max-width:none;font-size:11px}tr{break-inside:avoid}}`;
 
-export function renderHtml(report: Report, { signature }: SignedReport): string {
+export function renderHtml(report: Report, signature: SignedReport["signature"]): string {
   const { proof, host } = report;
   const verdict = proof.ok
     ? `<p class="passed">Contained: of ${proof.attempts} attempts to get out, none succeeded.</p>`

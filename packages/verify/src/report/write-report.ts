@@ -1,17 +1,18 @@
 /** Writes a signed report: FILE.json and FILE.html beside each other. */
 import { createPrivateKey } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import type { InstallationLayout } from "@bulkhead/schema";
 import { VerifyError } from "../error.ts";
 import type { Proof } from "../run/result.ts";
+import { wardenClient } from "../run/warden-client.ts";
 import { hostFacts } from "./facts.ts";
-import { renderHtml } from "./html.ts";
-import { makeReport, signReport } from "./report.ts";
+import { makeReport, signFiles } from "./report.ts";
 
 /**
  * @param file with or without its ending
  * @returns the files written
- * @throws VerifyError `verify-key-missing`, `verify-report-unwritable`
+ * @throws VerifyError `verify-key-missing`, `verify-warden-unreachable`, `verify-report-unwritable`
  */
 export async function writeReport(
   file: string,
@@ -20,14 +21,15 @@ export async function writeReport(
 ): Promise<readonly string[]> {
   const { layout, bulkhead, time } = place;
   const key = await readKey(layout.sensorKeyFile);
-  const host = await hostFacts();
+  const { observed } = await wardenClient(layout.rootSocket).state();
+  const host = await hostFacts(observed.absent);
   const report = makeReport({ time: time.toISOString(), installation: layout.name, bulkhead, host, proof });
-  const signed = signReport(report, key);
   const base = file.replace(/\.(html|json)$/, "");
   const files = [`${base}.json`, `${base}.html`] as const;
+  const { json, html } = signFiles(report, key, basename(files[1]));
   try {
-    await writeFile(files[0], `${JSON.stringify(signed, null, 2)}\n`);
-    await writeFile(files[1], renderHtml(report, signed));
+    await writeFile(files[0], json);
+    await writeFile(files[1], html);
   } catch (cause) {
     throw new VerifyError("verify-report-unwritable", `${base}.json and .html cannot be written`, {
       advice: "give a file in a directory that exists",

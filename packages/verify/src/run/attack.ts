@@ -7,7 +7,8 @@
 import type { Attempt, Params } from "../attempt.ts";
 import { readIfThere } from "./processes.ts";
 import type { Adversary } from "./relay.ts";
-import { type Place, prepareWitness, type WitnessCounters } from "./witness.ts";
+import type { Place } from "./place.ts";
+import { prepareWitness, type WitnessCounters } from "./witness.ts";
 
 /** What came of one attempt, before anybody judged it. */
 export interface Finding {
@@ -37,7 +38,13 @@ export async function attack(input: {
     const witness = await look();
     const finding: Finding =
       deed === null
-        ? { attempt, observed: await withoutAnswer(attempt, input.place), detail: "", witness }
+        ? {
+            attempt,
+            // Whoever was not there any more cannot have been killed by it.
+            observed: adversary === null ? NO_ANSWER : await withoutAnswer(attempt, input.place),
+            detail: "",
+            witness,
+          }
         : { attempt, observed: deed.answer, detail: deed.detail, witness };
     findings.push(finding);
     input.onFinding?.(finding);
@@ -65,5 +72,7 @@ export function lacking({ observed }: Finding): boolean {
 
 /** Succeeded, and seen: what a control must show. */
 export function isSuccess({ attempt, observed, witness }: Finding): boolean {
-  return observed === "done" && (attempt.witness.kind === "answer" || witness !== null);
+  const { witness: by } = attempt;
+  const isUnseen = by.kind === "answer" || ("unshown" in by && by.unshown !== undefined);
+  return observed === "done" && (isUnseen || witness !== null);
 }

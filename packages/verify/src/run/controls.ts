@@ -3,7 +3,7 @@
  *
  * Invariants: pure; attempts that name the same layers share one canary; every attempt has a control, or says why not.
  */
-import type { ContainmentLayer } from "@bulkhead/schema";
+import { CONTAINMENT_LAYERS, type ContainmentLayer } from "@bulkhead/schema";
 import type { Attempt } from "../attempt.ts";
 import { AS_HOST_ROOT } from "./host-control.ts";
 
@@ -13,6 +13,8 @@ export interface CanaryControl {
   readonly attempts: readonly Attempt[];
   /** `success`: every attempt must succeed. `stopped`: the one layer that is left must stop every one. */
   readonly expects: "success" | "stopped";
+  /** Made by the host's root inside the canary's network namespace: what is in it has no right there. */
+  readonly byHostRoot?: true;
 }
 
 /** One line for each attempt in `--list-controls`. */
@@ -21,6 +23,8 @@ export interface ListedControl {
   readonly attempts: readonly string[];
 }
 
+const IN_NAMESPACE = "the host's root in the canary's network";
+
 export function canaryControls(attempts: readonly Attempt[]): readonly CanaryControl[] {
   const controls = new Map<string, CanaryControl>();
   const add = (
@@ -28,11 +32,19 @@ export function canaryControls(attempts: readonly Attempt[]): readonly CanaryCon
     without: readonly ContainmentLayer[],
     expects: CanaryControl["expects"],
     attempt: Attempt,
+    by: Pick<CanaryControl, "byHostRoot"> = {},
   ): void => {
     const former = controls.get(name)?.attempts ?? [];
-    controls.set(name, { name, without, expects, attempts: [...former, attempt] });
+    controls.set(name, { name, without, expects, attempts: [...former, attempt], ...by });
   };
   for (const attempt of attempts) {
+    if (attempt.control.kind === "namespace") {
+      const around = attempt.layers.filter((layer) => CONTAINMENT_LAYERS[layer].kind === "stand").toSorted();
+      const off = around.length === 0 ? "" : `, without ${around.join("+")}`;
+      add(`${IN_NAMESPACE}${off}`, around, "success", attempt, { byHostRoot: true });
+      if (around.length > 0)
+        add(`${around.join("+")} against ${IN_NAMESPACE}`, [], "stopped", attempt, { byHostRoot: true });
+    }
     if (attempt.control.kind !== "canary") continue;
     const layers = attempt.layers.toSorted();
     add(layers.join("+"), layers, "success", attempt);

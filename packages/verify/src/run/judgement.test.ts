@@ -5,9 +5,29 @@ import { attack, type Finding, isStopped, isSuccess } from "./attack.ts";
 import type { Adversary } from "./relay.ts";
 import { proofOf, type Result } from "./result.ts";
 
-const place = { pid: process.pid, host: true, memoryBytes: 1, processes: 1, cpu: 1 };
-const params = { memoryBytes: 1, processes: 1, hostPid: 1, hostFile: "/x", volumes: [], decoyPort: 1 };
-const counters = { count: () => Promise.resolve(0), frames: () => Promise.resolve(0) };
+const place = { pid: process.pid, host: true, idmapBase: 0, memoryBytes: 1, processes: 1, cpu: 1 };
+const params = {
+  memoryBytes: 1,
+  processes: 1,
+  hostPid: 1,
+  hostFile: "/x",
+  volumes: [],
+  decoyPort: 1,
+  hostPort: 1,
+  linkDir: "/",
+};
+const counters = {
+  count: () => Promise.resolve(0),
+  frames: () => Promise.resolve(0),
+  host: {
+    socketsDir: "/",
+    markFile: "/",
+    logDirs: [],
+    readBack: () => Promise.resolve(),
+    signals: () => 0,
+    secrets: () => Promise.resolve([]),
+  },
+};
 const attempts = ATTEMPTS.filter(({ witness }) => witness.kind === "answer").slice(0, 3);
 const [first] = attempts;
 

@@ -3,7 +3,7 @@
  *
  * Invariants: reads /proc only; a process that ends meanwhile is left out.
  */
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readFile, readlink } from "node:fs/promises";
 
 /** Null where it is gone or cannot be read. */
@@ -26,16 +26,13 @@ export async function linkIfThere(path: string): Promise<string | null> {
 }
 
 /** Pids in the same pid namespace, children of `below` where they are in the host's. */
-export async function processesOf(place: {
-  readonly pid: number;
-  readonly host: boolean;
-}): Promise<readonly number[]> {
+export function processesOf(place: { readonly pid: number; readonly host: boolean }): readonly number[] {
   const all = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
-  if (place.host) return await descendants(place.pid, all);
+  // Hundreds of files that cost nothing each: a promise for every one is what would cost.
+  if (place.host) return descendants(place.pid, all);
   const namespace = namespaceOf(place.pid);
-  // Hundreds of links that cost nothing each: a promise for every one is what would cost.
   return namespace === null ? [] : all.filter((pid) => namespaceOf(pid) === namespace);
 }
 
@@ -48,10 +45,10 @@ function namespaceOf(pid: number): string | null {
   }
 }
 
-async function descendants(root: number, all: readonly number[]): Promise<readonly number[]> {
+function descendants(root: number, all: readonly number[]): readonly number[] {
   const parents = new Map<number, number>();
   for (const pid of all) {
-    const stat = await readIfThere(`/proc/${pid}/stat`);
+    const stat = statOf(pid);
     // The name may hold anything: the fields begin behind its closing bracket.
     const parent = stat === null ? undefined : stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1];
     if (parent !== undefined) parents.set(pid, Number(parent));
@@ -64,7 +61,17 @@ async function descendants(root: number, all: readonly number[]): Promise<readon
   return all.filter(isBelow);
 }
 
-function isGone(error: unknown): boolean {
+function statOf(pid: number): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+/** What a file of a process that has ended says. */
+export function isGone(error: unknown): boolean {
   const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
   return ["ENOENT", "ESRCH", "EINVAL", "EACCES"].includes(String(code));
 }

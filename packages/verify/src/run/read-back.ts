@@ -33,6 +33,11 @@ export function readBackResults(input: {
         "The canary differs from the real instrument in what has to differ alone: name, ids, command, its own places.",
       faults: [...canary.differences, ...(whole ? canary.deviations : [])],
     }),
+    result(instrument, {
+      attempt: "image-without-templates",
+      means: "The container runtime, which is root, writes no file into the container by the image's word.",
+      faults: canary.templates.map((name) => `the image has a template of ${name}`),
+    }),
   ];
 }
 

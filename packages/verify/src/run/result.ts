@@ -42,6 +42,21 @@ export const Proof = z.strictObject({
 });
 export type Proof = z.infer<typeof Proof>;
 
+/** What `verify --json` prints: a proof without what only people read, which is in the report. */
+export const ProofJson = Proof.extend({
+  results: z.array(Result.omit({ means: true, actor: true, layers: true })),
+});
+export type ProofJson = z.infer<typeof ProofJson>;
+
+export function proofJson(proof: Proof): ProofJson {
+  const results = proof.results.map(
+    ({ instrument, attempt, group, expected, observed, witness, status, controls }) => ({
+      ...{ instrument, attempt, group, expected, observed, witness, status, controls },
+    }),
+  );
+  return { ...proof, results };
+}
+
 export function proofOf(names: readonly string[], results: readonly Result[], proved: boolean): Proof {
   const instruments = names.map((name) => {
     const own = results.filter(({ instrument }) => instrument === name);

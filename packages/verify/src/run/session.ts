@@ -58,21 +58,29 @@ export async function attackCanary(
   return findings;
 }
 
-/** Those that take what there is get an adversary of their own, who has not taken anything yet. */
-function batches(
-  attempts: readonly Attempt[],
-): readonly { readonly actor: "user" | "root"; readonly own: readonly Attempt[] }[] {
-  return (["root", "user"] as const)
-    .flatMap((actor) =>
-      (["others", "greedy", "killed"] as const).map((kind) => ({
-        actor,
-        own: attempts.filter((one) => one.actor === actor && kindOf(one) === kind),
-      })),
-    )
-    .filter(({ own }) => own.length > 0);
-}
+/** What many attempts leave in an adversary's memory must not be what it is killed for. */
+const MOST_ATTEMPTS = 45;
 
-function kindOf({ group, mayKill }: Attempt): "others" | "greedy" | "killed" {
-  if (mayKill === true) return "killed";
-  return group === "resources" ? "greedy" : "others";
+/**
+ * Few adversaries for each actor: starting one costs seconds where the processor's allowance is small. An attempt that
+ * may kill it comes last, and alone. Pure.
+ */
+export function batches(
+  attempts: readonly Attempt[],
+): readonly { readonly actor: Attempt["actor"]; readonly own: readonly Attempt[] }[] {
+  return (["root", "user"] as const)
+    .flatMap((actor) => {
+      const own = attempts.filter((one) => one.actor === actor);
+      const deadly = own.filter(({ mayKill }) => mayKill === true);
+      const others = own.filter(({ mayKill }) => mayKill !== true);
+      const starts = Array.from(
+        { length: Math.ceil(others.length / MOST_ATTEMPTS) },
+        (_, n) => n * MOST_ATTEMPTS,
+      );
+      return [
+        ...starts.map((start) => others.slice(start, start + MOST_ATTEMPTS)),
+        ...deadly.map((one) => [one]),
+      ].map((batch) => ({ actor, own: batch }));
+    })
+    .filter(({ own }) => own.length > 0);
 }

@@ -45,9 +45,10 @@ export async function verify(options: VerifyOptions): Promise<Proof> {
     });
   }
   const results: Result[] = [];
+  const byHostRoot = new Map<string, Finding>();
   for (const name of names) {
     onProgress(`${name}: making its canary`);
-    results.push(...(await verifyOne(name, warden, options)));
+    results.push(...(await verifyOne(name, warden, options, byHostRoot)));
   }
   return proofOf(names, results, options.prove);
 }
@@ -56,6 +57,7 @@ async function verifyOne(
   instrument: string,
   warden: WardenClient,
   options: VerifyOptions,
+  byHostRoot: Map<string, Finding>,
 ): Promise<readonly Result[]> {
   const { layout, settings, without, onProgress } = options;
   await using undo = new AsyncDisposableStack();
@@ -69,7 +71,7 @@ async function verifyOne(
   const { site } = await warden.state();
   const session = { site, instrument, warden, layout, settings, attempts: chosen, onProgress };
   const findings = await attackCanary(session, canary, without);
-  const onHost = await hostFindings(session, canary);
+  const onHost = await hostFindings(session, canary, byHostRoot);
   const shown = options.asHostRoot ? findings.map((one) => onHost.get(one.attempt.id) ?? one) : findings;
   const results = [
     ...readBackResults({

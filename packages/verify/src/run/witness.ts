@@ -6,36 +6,31 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import type { Witness } from "../attempt.ts";
-import { linkIfThere, processesOf, readIfThere } from "./processes.ts";
-
-/** Where an adversary runs. */
-export interface Place {
-  /** The canary's first process, or the adversary itself on the host. */
-  readonly pid: number;
-  readonly host: boolean;
-  readonly memoryBytes: number;
-  readonly processes: number;
-  readonly cpu: number;
-}
+import { type HostSide, prepareHostWitness } from "./host-witness.ts";
+import { prepareKernelWitness } from "./kernel-witness.ts";
+import type { Look, Place } from "./place.ts";
+import { isGone, linkIfThere, processesOf, readIfThere } from "./processes.ts";
 
 /** Ask before the attempt; the answer is asked while it is held. */
 export async function prepareWitness(
   witness: Witness,
   place: Place,
   counters: WitnessCounters,
-): Promise<() => Promise<string | null>> {
+): Promise<Look> {
   switch (witness.kind) {
     case "descriptor": {
       const pattern = new RegExp(witness.pattern);
       const before = await countLinks(place, pattern);
       return async () => {
         const after = await countLinks(place, pattern);
-        return after > before ? `${after - before} descriptors of ${witness.pattern}` : null;
+        return after > before + (witness.besides ?? 0)
+          ? `${after - before} descriptors of ${witness.pattern}`
+          : null;
       };
     }
     case "descriptor-count":
       return async () => {
-        const counts = await Promise.all((await processesOf(place)).map(countDescriptors));
+        const counts = await Promise.all(processesOf(place).map(countDescriptors));
         const most = Math.max(0, ...counts);
         return most > witness.above ? `${most} open files in one process` : null;
       };
@@ -43,13 +38,14 @@ export async function prepareWitness(
       const before = await mountLines(place, witness);
       return async () => {
         const after = await mountLines(place, witness);
+        if (witness.gone === true) return after < before ? `no more mounted at ${witness.path}` : null;
         return after > before ? `mounted at ${witness.path} (${after} lines, ${before} before)` : null;
       };
     }
     case "namespace": {
       const own = await linkIfThere(`/proc/${place.host ? "self" : place.pid}/ns/${witness.name}`);
       return async () => {
-        for (const pid of await processesOf(place)) {
+        for (const pid of processesOf(place)) {
           const found = await linkIfThere(`/proc/${pid}/ns/${witness.name}`);
           if (found !== null && found !== own)
             return `process ${pid} is in ${found}, not ${own ?? "nowhere"}`;
@@ -59,10 +55,11 @@ export async function prepareWitness(
     }
     case "file-size":
       return async () => {
-        for (const pid of await processesOf(place)) {
+        for (const pid of processesOf(place)) {
           for (const name of await namesIn(`/proc/${pid}/fd`)) {
-            if ((await linkIfThere(`/proc/${pid}/fd/${name}`)) !== witness.path) continue;
-            const { size } = await stat(`/proc/${pid}/fd/${name}`);
+            const link = await linkIfThere(`/proc/${pid}/fd/${name}`);
+            if (link?.endsWith(witness.path) !== true) continue;
+            const size = await sizeOf(`/proc/${pid}/fd/${name}`);
             if (size > witness.above) return `${size} bytes in ${witness.path}, ${witness.above} allowed`;
           }
         }
@@ -75,7 +72,7 @@ export async function prepareWitness(
     case "link": {
       const pattern = new RegExp(witness.pattern);
       return async () => {
-        for (const pid of await processesOf(place)) {
+        for (const pid of processesOf(place)) {
           const found = await linkIfThere(`/proc/${pid}/${witness.name}`);
           if (found !== null && pattern.test(found)) return `${witness.name} of process ${pid} is ${found}`;
         }
@@ -98,12 +95,12 @@ export async function prepareWitness(
       };
     case "processes":
       return async () => {
-        const count = (await processesOf(place)).length;
+        const count = processesOf(place).length;
         return count > place.processes ? `${count} processes, ${place.processes} allowed` : null;
       };
     case "memory":
       return async () => {
-        const resident = await Promise.all((await processesOf(place)).map(residentBytes));
+        const resident = await Promise.all(processesOf(place).map(residentBytes));
         const total = resident.reduce((sum, bytes) => sum + bytes, 0);
         return total > place.memoryBytes ? `${total} bytes in memory, ${place.memoryBytes} allowed` : null;
       };
@@ -118,20 +115,27 @@ export async function prepareWitness(
           : null;
       };
     }
+    case "placed":
+    case "mark":
+    case "log-growth":
+    case "secrets":
+    case "signal":
     case "host-file":
-      return async () => {
-        const text = (await readIfThere(witness.path)) ?? "";
-        return new RegExp(witness.pattern, "m").test(text)
-          ? `${witness.path} says ${text.slice(0, 60).trim()}`
-          : null;
-      };
+      return prepareHostWitness(witness, place, counters.host);
+    case "network":
+    case "scheduling":
+    case "execution-domain":
+    case "keys":
+    case "host-name":
+      return prepareKernelWitness(witness, place);
     case "decoy":
     case "bus": {
       const name = witness.kind === "decoy" ? witness.name : witness.subject;
+      const above = witness.kind === "bus" ? (witness.above ?? 0) : 0;
       const before = await counters.count(witness.kind, name);
       return async () => {
         const after = await counters.count(witness.kind, name);
-        return after > before ? `${name} took ${after - before}` : null;
+        return after > before + above ? `${name} took ${after - before}` : null;
       };
     }
     case "frames": {
@@ -150,13 +154,14 @@ export async function prepareWitness(
 export interface WitnessCounters {
   /** Connections, datagrams or messages that a stand-in took so far. */
   count(kind: "decoy" | "bus", name: string): Promise<number>;
-  /** Frames that arrived at the far end of the stand-in's span. */
+  /** Frames that arrived at the far end of the stand-in's span, or lies at that of its port. */
   frames(): Promise<number>;
+  readonly host: HostSide;
 }
 
 async function countLinks(place: Place, pattern: RegExp): Promise<number> {
   let found = 0;
-  for (const pid of await processesOf(place)) {
+  for (const pid of processesOf(place)) {
     for (const name of await namesIn(`/proc/${pid}/fd`)) {
       const link = await linkIfThere(`/proc/${pid}/fd/${name}`);
       if (link !== null && pattern.test(link)) found += 1;
@@ -172,8 +177,18 @@ async function countDescriptors(pid: number): Promise<number> {
 async function namesIn(dir: string): Promise<readonly string[]> {
   try {
     return await readdir(dir);
-  } catch {
-    return []; // it ended
+  } catch (error) {
+    if (isGone(error)) return []; // it ended
+    throw error;
+  }
+}
+
+async function sizeOf(file: string): Promise<number> {
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if (isGone(error)) return 0; // it was closed
+    throw error;
   }
 }
 
@@ -182,7 +197,7 @@ async function mountLines(
   { path, lacks }: Extract<Witness, { kind: "mount" }>,
 ): Promise<number> {
   let found = 0;
-  for (const pid of await processesOf(place)) {
+  for (const pid of processesOf(place)) {
     const lines = ((await readIfThere(`/proc/${pid}/mountinfo`)) ?? "").split("\n");
     found += lines.filter((line) => {
       const [, , , , at, options] = line.split(" ");
@@ -194,7 +209,7 @@ async function mountLines(
 
 async function lineOf(place: Place, file: "status" | "limits", pattern: string): Promise<string | null> {
   const wanted = new RegExp(pattern);
-  for (const pid of await processesOf(place)) {
+  for (const pid of processesOf(place)) {
     const line = ((await readIfThere(`/proc/${pid}/${file}`)) ?? "")
       .split("\n")
       .find((text) => wanted.test(text));
@@ -211,7 +226,7 @@ async function residentBytes(pid: number): Promise<number> {
 /** User and system time in hundredths of a second (proc(5), stat, fields 14 to 17). */
 async function cpuTicks(place: Place): Promise<number> {
   let ticks = 0;
-  for (const pid of await processesOf(place)) {
+  for (const pid of processesOf(place)) {
     const stat = (await readIfThere(`/proc/${pid}/stat`)) ?? "";
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0);

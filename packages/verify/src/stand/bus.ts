@@ -18,8 +18,10 @@ import { BusGate } from "@bulkhead/sensord/bus/gate";
 import { GateCounts } from "@bulkhead/sensord/bus/gate-counts";
 import { renderConnect, renderInfo } from "@bulkhead/sensord/bus/handshake";
 import { DEFAULT_BUS_LIMITS } from "@bulkhead/sensord/bus/limits";
+import { MessageBook } from "@bulkhead/sensord/bus/message-book";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import * as z from "zod";
+import { watchBroker } from "./broker-watch.ts";
 
 const User = z.strictObject({
   name: z.string(),
@@ -90,18 +92,25 @@ export async function runBus(orderFile: string): Promise<void> {
   });
   await makeStream(observer);
   speak(observer);
+  // Between the canary's side and the broker: what the broker took and handed out is counted where nobody lies.
+  const watched = await watchBroker(port, counts);
   const credentials = { user: CANARY_NAME, password: passwords[CANARY_NAME] ?? "" };
-  if (order.withoutGate) splice(order.socketPath, port, credentials);
+  if (order.withoutGate) splice(order.socketPath, watched, credentials);
   else {
     // It stays open as long as this process lives.
     void new BusGate({
       instrument: CANARY_NAME,
       socketPath: order.socketPath,
-      brokerPort: port,
+      brokerPort: watched,
       user: own,
       credentials,
       limits: limits.gate,
       counts: new GateCounts(),
+      book: new MessageBook({
+        tell: () => undefined,
+        onRecord: () => undefined,
+        nowMs: () => performance.now(),
+      }),
       log: SILENT,
     });
   }

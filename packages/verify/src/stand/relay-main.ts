@@ -2,13 +2,14 @@
  * The relay of a proof: stands between the canary and root. Runs as the installation's unprivileged user, listens on
  * the canary's own socket, checks every line of the adversary's, and passes it on in a strict form.
  *
- * Usage: verify-relay.mjs SOCKET, --decoys PORT in the stand-in namespace, or --bus FILE. Orders come on stdin and answers go to stdout, one JSON line each. It ends with stdin.
+ * Usage: verify-relay.mjs SOCKET, --decoys, --bus or --egress with an order as JSON (--bus: its file). Orders come on stdin and answers go to stdout, one JSON line each. It ends with stdin.
  */
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { runBus } from "./bus.ts";
-import { runDecoys } from "./decoys.ts";
+import { DecoyOrder, runDecoys } from "./decoys.ts";
+import { runEgress } from "./egress.ts";
 import { FromAdversary, type FromRelay, LINE_BYTES, ToAdversary } from "../protocol.ts";
 
 function main(path: string): void {
@@ -66,7 +67,8 @@ function parseJson(text: string): unknown {
 }
 
 const [, , first, second] = process.argv;
-if (first === "--decoys") runDecoys(Number(second));
+if (first === "--decoys") runDecoys(DecoyOrder.parse(JSON.parse(second ?? "")));
+else if (first === "--egress") await runEgress(second ?? "");
 else if (first === "--bus") await runBus(second ?? "");
 else if (first !== undefined) main(first);
-else throw new Error("usage: verify-relay.mjs SOCKET, --decoys PORT, or --bus FILE");
+else throw new Error("usage: verify-relay.mjs SOCKET, --decoys ORDER, --egress ORDER or --bus FILE");

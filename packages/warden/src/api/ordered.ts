@@ -3,6 +3,7 @@
  * again if it was refused. An order that cannot be recorded is not carried out (entry-rules.ts
  * names the two that are).
  */
+import type { AuditEntry } from "@bulkhead/schema";
 import type { AuditLog } from "../audit/audit-log.ts";
 import { WardenError } from "../error.ts";
 
@@ -12,11 +13,12 @@ export type Ordered = <T>(
   verb: string,
   subject: string,
   act: () => Promise<T>,
+  detail?: AuditEntry["detail"],
 ) => Promise<T>;
 
 export function orderedWith(audit: Pick<AuditLog, "writer">): Ordered {
-  return async (by, verb, subject, act) => {
-    await audit.writer(by).append(`order.${verb}`, subject, {});
+  return async (by, verb, subject, act, detail = {}) => {
+    await audit.writer(by).append(`order.${verb}`, subject, detail);
     try {
       return await act();
     } catch (error) {

@@ -8,6 +8,7 @@ import {
   AttackOrder,
   AuditEntry,
   AuditReading,
+  CANARY_NAME,
   CanaryOrder,
   FilterQuestion,
   type InstallationLayout,
@@ -26,6 +27,7 @@ import { WardenError } from "../error.ts";
 import type { Holder } from "../hold/holder.ts";
 import { rejectedFilters } from "../hold/apply-site.ts";
 import type { Host } from "../hold/ports.ts";
+import { holdCanary } from "./canary-connection.ts";
 import { orderedWith } from "./ordered.ts";
 import type { VaultKeeper } from "../vault/vault-keeper.ts";
 import type { Proving } from "../verify/proving.ts";
@@ -147,13 +149,21 @@ function handlersOf({ volumes, holder, host, audit, vault, proving }: WardenApiP
       return done;
     },
     auditRead: async (body) => audit.read(parseBody(AuditReading, body)),
-    canaryCreate: async (body) => proving.canaries.create(parseBody(CanaryOrder, body)),
-    canaryAttack: async (body) => {
-      await proving.canaries.attack(parseBody(AttackOrder, body));
+    canaryCreate: async (body, by, reply) => {
+      const order = parseBody(CanaryOrder, body);
+      const { instrument } = order;
+      const detail = { without: order.without.join("+") };
+      const make = () =>
+        ordered(by, "canary.create", instrument, () => proving.canaries.create(order), detail);
+      return holdCanary(reply, make, (failure) => canaryLost(audit, instrument, failure));
+    },
+    canaryAttack: async (body, by) => {
+      const order = parseBody(AttackOrder, body);
+      await ordered(by, "canary.attack", CANARY_NAME, () => proving.canaries.attack(order), { ...order });
       return done;
     },
-    canaryRemove: async () => {
-      await proving.canaries.remove();
+    canaryRemove: async (_body, by) => {
+      await ordered(by, "canary.remove", CANARY_NAME, () => proving.canaries.remove());
       return done;
     },
     readBack: async () => ({ instruments: await proving.readBack() }),
@@ -187,6 +197,12 @@ function handlersOf({ volumes, holder, host, audit, vault, proving }: WardenApiP
       return done;
     },
   };
+}
+
+/** Nobody is there to be told but the log. */
+async function canaryLost(audit: AuditLog, instrument: string, failure: Error | null): Promise<void> {
+  const outcome = failure === null ? "removed" : `not removed: ${failure.message}`;
+  await audit.writer("warden").append("canary.lost", instrument, { outcome });
 }
 
 /** NDJSON: the state as soon as the host was looked at, and at each change. A reader that does not keep up gets the newest only. */

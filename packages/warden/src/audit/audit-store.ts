@@ -91,9 +91,13 @@ export class AuditStore {
       await file.datasync();
     } catch (error) {
       // Nothing of it may be found at the next opening: it was not acknowledged, and may come again.
-      await file.truncate(sizeBytes).catch(() => undefined);
+      const isCut = await file.truncate(sizeBytes).then(
+        () => true,
+        () => false,
+      );
       await this.#closeFile();
-      throw error;
+      if (isCut) throw error;
+      throw new Error("a write failed, and what was written of it could not be cut off", { cause: error });
     }
     this.#segment = { ...this.#segment, sizeBytes: sizeBytes + bytes.length };
     this.#tip = { seq: tip.seq, hash: tip.hash };

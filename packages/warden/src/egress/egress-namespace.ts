@@ -110,7 +110,7 @@ export async function observeEgress(
   commands: Commands,
   slug: string,
   addresses: WantedAddresses | null,
-): Promise<Omit<ObservedEgress, "policy" | "process"> | null> {
+): Promise<Omit<ObservedEgress, "policy" | "process" | "noLease"> | null> {
   if ((await nameState(egressNamespaceName(slug))) !== "namespace") return null;
   const namespace = namespaceAt(commands, egressNamespaceFile(slug));
   const tag = await readTag(namespace, slug);

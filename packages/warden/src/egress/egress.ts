@@ -48,7 +48,7 @@ export async function egress({ commands, layout, onHint }: EgressParts): Promise
   const clients = new AddressClients({
     libDir: layout.libDir,
     uid: CLIENT_UID,
-    isTaken: () => false,
+    objection: () => null,
     onChange: onHint,
   });
   await clients.prepare();
@@ -100,7 +100,9 @@ export async function egress({ commands, layout, onHint }: EgressParts): Promise
       const asks = found !== null && found.device !== null && wanted?.address === "dhcp";
       const netnsFile = egressNamespaceFile(slug);
       clients.follow(asks ? [{ key: CLIENT, netnsFile, device: egressDevice(wanted.vlan) }] : []);
-      return found === null ? null : { ...found, policy: told, process: process?.wanted === true };
+      if (found === null) return null;
+      const noLease = wanted?.address === "dhcp" ? clients.noLease(CLIENT) : null;
+      return { ...found, policy: told, process: process?.wanted === true, noLease };
     },
   };
 }

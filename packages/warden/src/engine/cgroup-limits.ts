@@ -7,6 +7,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isErrno } from "../site/read-file.ts";
 import { parseMountinfo } from "./mountinfo.ts";
 
 export interface CgroupLimits {
@@ -90,8 +91,7 @@ async function readIfPresent(path: string): Promise<string | null> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (error instanceof Error && "code" in error && ["ENOENT", "ENODEV"].includes(String(error.code)))
-      return null;
+    if (isErrno(error, "ENOENT", "ENODEV")) return null;
     throw error;
   }
 }

@@ -1,7 +1,8 @@
 /**
  * What this host's kernel offers that the container profile depends on. Probed, never assumed from a version.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
+import { nullIfMissing, readIfPresent } from "../site/read-file.ts";
 
 export interface HostFacts {
   /** Where the memory, cpu and pids controllers are: their own mounts (v1), or one hierarchy (v2). */
@@ -38,20 +39,11 @@ export async function observeHostFacts(root = ""): Promise<HostFacts> {
 /** The root group has no such file, so a group below it is looked at; they all have the same files. */
 async function findIoWeight(root: string, cgroup: HostFacts["cgroup"]): Promise<string | null> {
   const top = `${root}/sys/fs/cgroup${cgroup === "v1" ? "/blkio" : ""}`;
-  const entries = await readdir(top, { withFileTypes: true }).catch(() => []);
+  const entries = (await readdir(top, { withFileTypes: true }).catch(nullIfMissing)) ?? [];
   for (const group of ["", ...entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)]) {
     for (const file of IO_WEIGHT_FILES[cgroup]) {
       if ((await readIfPresent(`${top}/${group}/${file}`)) !== null) return file;
     }
   }
   return null;
-}
-
-async function readIfPresent(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-    throw error;
-  }
 }

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { Name } from "@bulkhead/schema";
 import * as z from "zod";
 import { WardenError } from "../error.ts";
+import { isErrno, readIfPresent } from "../site/read-file.ts";
 
 /** Ids that each container gets. */
 export const IDMAP_SIZE = 65_536;
@@ -68,7 +69,7 @@ export async function requireSubordinateIds(
   files: readonly string[] = ["/etc/subuid", "/etc/subgid"],
 ): Promise<void> {
   for (const file of files) {
-    const lines = (await readFile(file, "utf8").catch(() => "")).split("\n");
+    const lines = ((await readIfPresent(file)) ?? "").split("\n");
     const holds = lines.some((line) => {
       const [user, first, count] = line.split(":");
       if (user !== "root" && user !== "0") return false;
@@ -159,8 +160,4 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined; // an unreadable claim is nobody's; the caller says so
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
 }

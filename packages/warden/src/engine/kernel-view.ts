@@ -6,6 +6,7 @@
  */
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isErrno } from "../site/read-file.ts";
 import { type CgroupLimits, readCgroupLimits } from "./cgroup-limits.ts";
 
 export interface ProcessView {
@@ -113,8 +114,4 @@ async function appArmorLabel(dir: string): Promise<string | null> {
     if (isErrno(error, "ENOENT", "EINVAL")) return null;
     throw error;
   }
-}
-
-function isErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

@@ -107,6 +107,8 @@ function securityConfig(
 
 /** Without a limit means far above it, not endless: what a canary does must stay bearable for the host. */
 const FAR_ABOVE = 8;
+/** Not far above: a host whose root lacks CAP_SYS_RESOURCE raises no limit above the runtime's own. */
+const OPEN_FILES_WITHOUT = 2 * RESOURCE_LIMITS.nofile;
 
 function limitsConfig(
   spec: InstrumentSpec,
@@ -125,7 +127,9 @@ function limitsConfig(
     "limits.processes": limit("process-limit", spec.processes),
     ...renderResourceLimits(),
     "limits.kernel.memlock": limit("locked-memory-limit", RESOURCE_LIMITS.memlock),
-    "limits.kernel.nofile": limit("open-files-limit", RESOURCE_LIMITS.nofile),
+    "limits.kernel.nofile": String(
+      without.has("open-files-limit") ? OPEN_FILES_WITHOUT : RESOURCE_LIMITS.nofile,
+    ),
   };
 }
 

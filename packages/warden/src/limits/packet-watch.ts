@@ -4,15 +4,15 @@
  *
  * Invariants: it looks from outside (the kernel's table of the instrument's namespace, and socket diagnostics in it)
  * and executes nothing of the instrument's. The table costs one read of a file; diagnostics, which alone tell the size
- * of rings, are asked when the set of sockets changed and for three looks more, when the host's memory runs short, and every ten
- * seconds.
+ * of rings, are asked when the set of sockets changed and for three looks more, when the host's memory runs short or
+ * cannot be told, and every ten seconds. What cannot be looked at ends nothing, and is said once.
  */
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Commands } from "../commands.ts";
 import { packetExcess, parsePacketTable, parsePacketUse, type PacketUse } from "./packet-sockets.ts";
 
-/** One instrument that holds NET_RAW and runs. */
+/** One instrument, or canary, that holds NET_RAW and runs. */
 export interface PacketUser {
   readonly instrument: string;
   /** Host pid of its first process. */
@@ -25,8 +25,10 @@ export interface PacketWatchOptions {
   readonly users: () => readonly PacketUser[];
   /** Has it stopped; called once for each finding. */
   readonly onExcess: (instrument: string, finding: string) => Promise<void>;
-  /** Told of what could not be looked at. */
-  readonly onTrouble: (instrument: string, error: unknown) => void;
+  /** Told of what could not be looked at, an instrument or the `host`; again only once it could be meanwhile. */
+  readonly onTrouble: (subject: string, error: unknown) => void;
+  /** Reads a file of /proc. */
+  readonly read?: (path: string) => Promise<string>;
   readonly everyMs?: number;
 }
 
@@ -46,10 +48,13 @@ const DIAGNOSES_AFTER_CHANGE = 3;
 
 export class PacketWatch {
   readonly #options: PacketWatchOptions;
+  readonly #read: (path: string) => Promise<string>;
+  readonly #troubled = new Set<string>();
   #seen = new Map<string, Seen>();
 
   constructor(options: PacketWatchOptions) {
     this.#options = options;
+    this.#read = options.read ?? ((path) => readFile(path, "utf8"));
   }
 
   /** Looks until the signal aborts. */
@@ -60,24 +65,35 @@ export class PacketWatch {
     }
   }
 
+  /** Never throws. */
   async look(): Promise<void> {
     const users = this.#options.users();
     if (users.length === 0) return this.#seen.clear();
-    const scarce = await isMemoryScarce();
+    // Where nobody can tell, it is taken to be short: rings are then looked at each time.
+    const scarce = (await this.#tried("host", () => this.#isMemoryScarce())) ?? true;
     const former = this.#seen;
     this.#seen = new Map();
     for (const user of users) {
-      try {
-        await this.#lookAt(user, former.get(user.instrument), scarce);
-      } catch (error) {
-        this.#options.onTrouble(user.instrument, error);
-      }
+      await this.#tried(user.instrument, () => this.#lookAt(user, former.get(user.instrument), scarce));
+    }
+  }
+
+  /** Null where it failed. */
+  async #tried<T>(subject: string, act: () => Promise<T>): Promise<T | null> {
+    try {
+      const done = await act();
+      this.#troubled.delete(subject);
+      return done;
+    } catch (error) {
+      if (!this.#troubled.has(subject)) this.#options.onTrouble(subject, error);
+      this.#troubled.add(subject);
+      return null;
     }
   }
 
   async #lookAt(user: PacketUser, former: Seen | undefined, scarce: boolean): Promise<void> {
     const { instrument, pid, allowed } = user;
-    const inodes = parsePacketTable(await readTable(pid));
+    const inodes = parsePacketTable(await this.#readTable(pid));
     const tooMany = packetExcess({ sockets: inodes.length, memoryBytes: 0 }, allowed);
     if (tooMany !== null) return this.#options.onExcess(instrument, tooMany);
     const nowMs = performance.now();
@@ -101,32 +117,37 @@ export class PacketWatch {
     try {
       return parsePacketUse((await this.#options.commands.run(argv)).stdout);
     } catch (error) {
-      if ((await readTable(pid)) === "") return null;
+      if ((await this.#readTable(pid)) === "") return null;
       throw error;
     }
+  }
+
+  /** Empty where the process has ended. */
+  async #readTable(pid: number): Promise<string> {
+    try {
+      return await this.#read(`/proc/${pid}/net/packet`);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      // EINVAL: the process is there, and its namespace is gone already.
+      if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") return "";
+      throw error;
+    }
+  }
+
+  /** @throws TypeError for what is no such table */
+  async #isMemoryScarce(): Promise<boolean> {
+    const text = await this.#read("/proc/meminfo");
+    const kib = (name: string): number => {
+      const value = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1];
+      if (value === undefined) throw new TypeError(`/proc/meminfo has no ${name}`);
+      return Number(value);
+    };
+    return kib("MemAvailable") < SCARCE * kib("MemTotal");
   }
 }
 
 function isRecent({ diagnosedMs, diagnoses }: Seen, nowMs: number): boolean {
   return diagnoses >= DIAGNOSES_AFTER_CHANGE && nowMs - diagnosedMs < DIAGNOSE_EVERY_MS;
-}
-
-/** Empty where the process has ended. */
-async function readTable(pid: number): Promise<string> {
-  try {
-    return await readFile(`/proc/${pid}/net/packet`, "utf8");
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    // EINVAL: the process is there, and its namespace is gone already.
-    if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") return "";
-    throw error;
-  }
-}
-
-async function isMemoryScarce(): Promise<boolean> {
-  const text = await readFile("/proc/meminfo", "utf8");
-  const kib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1]);
-  return kib("MemAvailable") < SCARCE * kib("MemTotal");
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@
  * Address clients: for each device that is to get its IPv4 address by DHCP, one unprivileged client (udhcpc) in that
  * device's namespace, whose reports are checked here.
  *
- *   const clients = new AddressClients({ libDir, uid, isTaken: (key, ip) => false, onChange: () => look() });
+ *   const clients = new AddressClients({ libDir, uid, objection: () => null, onChange: () => look() });
  *   await clients.prepare();                                  // once
  *   clients.follow([{ key, netnsFile, device }]);             // starts and ends clients; cheap when nothing changed
  *   clients.state(key)                                        // asking | bound {lease} | lost {reason}
@@ -16,6 +16,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chmod, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import type { IpRange } from "@bulkhead/schema";
 import { writeFileAtomically } from "../site/atomic-file.ts";
 import type { WantedAddresses } from "./device-addresses.ts";
 import { checkLease, type Lease, parseLeaseReport } from "./lease.ts";
@@ -37,8 +38,8 @@ export interface AddressClientsOptions {
   /** The reporting script lies in it; others may pass through it. */
   readonly libDir: string;
   readonly uid: number;
-  /** Whether somebody else than `key` has this address. */
-  readonly isTaken: (key: string, address: string) => boolean;
+  /** What speaks against this address for `key`, in plain words; null where nothing does. */
+  readonly objection: (key: string, address: IpRange) => string | null;
   /** A hint that `state` of some key has changed. */
   readonly onChange: (key: string) => void;
 }
@@ -105,6 +106,13 @@ export class AddressClients implements Disposable {
 
   state(key: string): LeaseState {
     return this.#clients.get(key)?.state ?? ASKING;
+  }
+
+  /** In plain words; null where there is a lease. */
+  noLease(key: string): string | null {
+    const found = this.state(key);
+    if (found.state === "bound") return null;
+    return found.state === "lost" ? found.reason : "no server has answered yet";
   }
 
   /** Ends one client, so that its next start asks anew: to be called when its namespace goes. */
@@ -174,7 +182,7 @@ export class AddressClients implements Disposable {
     switch (report.event) {
       case "bound":
       case "renew": {
-        const check = checkLease(report, (address) => this.#options.isTaken(key, address));
+        const check = checkLease(report, (address) => this.#options.objection(key, address));
         client.state = check.ok
           ? { state: "bound", lease: check.lease }
           : { state: "lost", reason: check.reason };

@@ -11,6 +11,14 @@ import { refusedRules, refusedSets } from "./refused-rules.ts";
 /** Within the instrument's namespace; nobody else has tables there. */
 export const instrumentTable = "bulkhead";
 
+/**
+ * Connections at one time, over loopback too, as many as one process has descriptors: each takes kernel memory and a
+ * place in the host's one hash table, which the kernel charges to nobody. It counts each namespace apart
+ * (net/netfilter/nf_conntrack_core.c), but against the one figure of the host.
+ */
+const CONNECTIONS = 4_096;
+const CAP = `ct state new ct count over ${CONNECTIONS} counter drop comment "refused: too many connections"`;
+
 /** Replaces the whole table in one transaction. */
 export function renderInstrumentRules(policy: PortPolicy): string {
   return [
@@ -39,7 +47,9 @@ const ND = "ip6 hoplimit 255 icmpv6 type { nd-neighbor-solicit, nd-neighbor-adve
 function input(policy: PortPolicy): readonly string[] {
   const some = policy.listen.length + policy.egress.length > 0;
   return [
+    // What comes over loopback was counted as it went out.
     'iifname "lo" accept',
+    CAP,
     `iifname != "${instrumentDevice}" drop`,
     `ether saddr & ff:ff:ff:00:00:00 == ${policy.instrumentsMac} counter drop comment "refused: another instrument"`,
     ...(policy.ipv6.length > 0 ? [`${ND} accept`] : []),
@@ -68,6 +78,7 @@ function input(policy: PortPolicy): readonly string[] {
 
 function output(policy: PortPolicy): readonly string[] {
   return [
+    CAP,
     'oifname "lo" accept',
     `oifname != "${instrumentDevice}" drop`,
     // The kernel's own, which nobody asked for: it is no refusal.

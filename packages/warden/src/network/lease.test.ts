@@ -6,7 +6,9 @@ import { checkLease, parseLeaseReport } from "./lease.ts";
 const LINE = "event=bound\tip=192.0.2.60\tmask=24\trouter=192.0.2.1\tserverid=192.0.2.1\tlease=3600";
 const check = (line: string, taken: readonly string[] = []) => {
   const report = parseLeaseReport(line);
-  return report === null ? null : checkLease(report, (address) => taken.includes(address));
+  const objection = ({ address }: { readonly address: string }) =>
+    taken.includes(address) ? "another instrument's" : null;
+  return report === null ? null : checkLease(report, objection);
 };
 
 test("a sound lease is taken", () => {
@@ -27,7 +29,9 @@ test("what is no lease is refused with its reason", () => {
     [LINE.replace("ip=192.0.2.60", "ip=224.0.0.5"), /no address for a device/],
     [LINE.replace("ip=192.0.2.60", "ip=127.0.0.5"), /no address for a device/],
     [LINE.replace("ip=192.0.2.60", "ip=192.0.2.1"), /server's own/],
-    [LINE.replace("lease=3600", "lease=5"), /shorter/],
+    [LINE.replace("ip=192.0.2.60", "ip=192.0.2.255"), /broadcast/],
+    [LINE.replace("ip=192.0.2.60", "ip=192.0.2.0"), /network's own/],
+    [LINE.replace("lease=3600", "lease=119"), /shorter/],
   ] as const;
   for (const [line, reason] of refused) {
     const found = check(line);

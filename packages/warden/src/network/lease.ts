@@ -19,8 +19,11 @@ export type LeaseCheck =
   | { readonly ok: true; readonly lease: Lease }
   | { readonly ok: false; readonly reason: string };
 
-/** A shorter one would keep everybody busy; a longer one is cut, and renewed all the same. */
-const MIN_S = 60;
+/**
+ * A longer one is cut, and renewed all the same. Of a shorter one udhcpc makes 122 s, and first asks again after 61 s:
+ * the address would run out before, or stand on one question.
+ */
+const MIN_S = 120;
 const MAX_S = 30 * 86_400;
 
 const Ip = z.string().refine((text) => parseIp(text)?.family === "ipv4", "an IPv4 address");
@@ -47,15 +50,17 @@ export function parseLeaseReport(line: string): LeaseReport | null {
   return parsed.success ? parsed.data : null;
 }
 
-/** @param isTaken whether somebody else of this sensor has the address */
-export function checkLease(report: LeaseReport, isTaken: (address: string) => boolean): LeaseCheck {
+/** @param objection what this sensor has against the address: another instrument has it, or it lies elsewhere; or null */
+export function checkLease(report: LeaseReport, objection: (address: IpRange) => string | null): LeaseCheck {
   const { ip, mask, router, serverid, lease } = report;
   if (ip === undefined || mask === undefined || serverid === undefined || lease === undefined) {
     return { ok: false, reason: "the lease lacks an address, a netmask, a server or a time" };
   }
   const address = parseInterfaceAddress(`${ip}/${mask}`);
   if (address === null) return { ok: false, reason: `${ip} is no address for a device` };
-  if (isTaken(ip)) return { ok: false, reason: `${ip} is another instrument's address` };
+  if (isEdge(address)) return { ok: false, reason: `${ip} is its network's own or its broadcast address` };
+  const against = objection(address);
+  if (against !== null) return { ok: false, reason: against };
   if (ip === serverid) return { ok: false, reason: `${ip} is the server's own address` };
   const first = router?.split(" ")[0];
   if (lease < MIN_S) return { ok: false, reason: `a lease of ${lease} s is shorter than ${MIN_S} s` };
@@ -65,4 +70,11 @@ export function checkLease(report: LeaseReport, isTaken: (address: string) => bo
   // A gateway that cannot be reached is left out: the address is good without it.
   const value = { address, gateway: reachable ? gateway.address : null, server: serverid };
   return { ok: true, lease: { ...value, validS: Math.min(lease, MAX_S) } };
+}
+
+/** All bits of the host's part are zero, or all are one. */
+function isEdge({ address, prefix }: IpRange): boolean {
+  const size = 2 ** (32 - prefix);
+  const host = address.split(".").reduce((whole, byte) => whole * 256 + Number(byte), 0) % size;
+  return host === 0 || host === size - 1;
 }

@@ -7,7 +7,14 @@
  * as it should be, and the step that follows sets addresses and rules together. What should exist is decided elsewhere.
  */
 import type { DesiredNic, DesiredPort } from "@bulkhead/core";
-import { type Addressing, type Observed, parseInterfaceAddress, type PortReport } from "@bulkhead/schema";
+import {
+  type Addressing,
+  type IpRange,
+  isInNetworks,
+  type Observed,
+  parseInterfaceAddress,
+  type PortReport,
+} from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import { namespaceDirectory } from "../datapath/named-namespaces.ts";
 import { type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
@@ -50,6 +57,8 @@ export interface Network {
   returnNic(instrument: string): Promise<void>;
   /** Counts and last refusals of each port. */
   report(ports: readonly DesiredPort[]): Promise<readonly PortReport[]>;
+  /** What the last look was told of ports. */
+  wantedPorts(): readonly DesiredPort[];
   /** Names of the namespaces in which a change is worth a look. */
   namespacesOf(found: Pick<Observed, "segments" | "ports" | "nics">): readonly string[];
 }
@@ -73,7 +82,7 @@ export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
   const clients: AddressClients = new AddressClients({
     libDir,
     uid: clientUid,
-    isTaken: (key, address) => isTaken(key, address, known, clients),
+    objection: (key, address) => objection(key, address, known, clients),
     onChange: (key) => {
       const found = clients.state(key);
       if (found.state === "bound") void extendLease(joinedNamespace(commands, slug, key), found.lease);
@@ -113,15 +122,19 @@ export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
         const policy = tag.policy === "-" ? null : tag.policy;
         if (tag.kind === "port") {
           const address = known.ports.find((p) => p.instrument === instrument)?.address ?? "dhcp";
+          const noLease = address === "dhcp" ? clients.noLease(instrument) : null;
           const found = await observePort(slug, tag, view, views, expected(instrument, address));
           const state = found.whole ? "connected" : "broken";
-          ports.push({ instrument, segment: found.segment, state, policy, addresses: [...found.addresses] });
+          const addresses = [...found.addresses];
+          ports.push({ instrument, segment: found.segment, state, policy, addresses, noLease });
         } else {
           const nic = known.nics.find((n) => n.instrument === instrument);
           const wanted = nic === undefined ? null : expected(instrument, nic.address);
           const found = nicStateOf(view, slug, wanted);
           const state = found.device === null ? "waiting" : found.whole ? "given" : "broken";
-          nics.push({ instrument, device: found.device, state, policy, addresses: [...found.addresses] });
+          const noLease = nic?.address === "dhcp" ? clients.noLease(instrument) : null;
+          const addresses = [...found.addresses];
+          nics.push({ instrument, device: found.device, state, policy, addresses, noLease });
         }
       }
       return { segments: [...segmentsOf(views, slug)], ports, nics, vlanDevices };
@@ -157,6 +170,7 @@ export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
         reports.push(await reportPort(commands, slug, instrument, segment));
       return reports;
     },
+    wantedPorts: () => known.ports,
     namespacesOf: ({ segments, ports, nics }) => [
       ...segments.map(({ segment }) => segmentNamespaceName(slug, segment)),
       ...[...ports, ...nics].map(({ instrument }) => joinedNamespaceName(slug, instrument)),
@@ -203,18 +217,22 @@ function dhcpTargets(slug: string, joined: readonly string[], { ports, nics }: K
     }));
 }
 
-/** Static addresses and leases of the others, whichever segment they are on. */
-function isTaken(
+/** An address outside of the segment's networks, or one that another has, static or leased, whichever segment it is on. */
+function objection(
   key: string,
-  address: string,
+  address: IpRange,
   { ports, nics }: KnownNetwork,
   clients: AddressClients,
-): boolean {
-  return [...ports, ...nics].some(({ instrument, address: other }) => {
+): string | null {
+  const networks = ports.find((p) => p.instrument === key)?.networks ?? [];
+  if (networks.length > 0 && !isInNetworks(address, networks))
+    return `${address.address} lies in no network of the segment`;
+  const isTaken = [...ports, ...nics].some(({ instrument, address: other }) => {
     if (instrument === key || other === null) return false;
     if (other !== "dhcp")
-      return other.addresses.some((text) => parseInterfaceAddress(text)?.address === address);
+      return other.addresses.some((text) => parseInterfaceAddress(text)?.address === address.address);
     const found = clients.state(instrument);
-    return found.state === "bound" && found.lease.address.address === address;
+    return found.state === "bound" && found.lease.address.address === address.address;
   });
+  return isTaken ? `${address.address} is another instrument's address` : null;
 }

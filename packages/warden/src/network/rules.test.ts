@@ -24,6 +24,15 @@ test("every chain of both layers drops what no rule accepts", () => {
   assert.equal(inside.match(/hook (input|output|forward) priority 0; policy drop;/g)?.length, 3);
 });
 
+test("what would be one connection too many is dropped before anything is accepted, over loopback too", () => {
+  const inside = renderInstrumentRules(POLICY);
+  const [, input = "", output = ""] = inside.split(/^  chain .*$/m);
+  assert.ok(output.indexOf("ct count over") > 0);
+  assert.ok(output.indexOf("ct count over") < output.indexOf(" accept"));
+  assert.ok(input.indexOf("ct count over") > 0);
+  assert.ok(input.indexOf("ct count over") < input.indexOf("dport 22"));
+});
+
 test("a port without addresses, listen and egress takes and sends nothing", () => {
   const nothing = { ...POLICY, ipv4: [], ipv6: [], listen: [], egress: [] };
   assert.deepEqual(accepts(renderBridgeRules("q0", nothing)), []);

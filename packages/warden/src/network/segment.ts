@@ -8,10 +8,10 @@
 import type { ObservedSegment } from "@bulkhead/schema";
 import type { Commands } from "../commands.ts";
 import { nameState } from "../datapath/named-namespaces.ts";
-import { type Device, type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
+import { type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
 import type { NamespaceView } from "../datapath/namespace-census.ts";
 import { isWardenError } from "../error.ts";
-import { changeDevices, deviceNamed, isUp, setSysctls } from "./devices.ts";
+import { changeDevices, deviceNamed, setSysctls } from "./devices.ts";
 import { findHeldDevice, returnDevice, takeDevice } from "./held-device.ts";
 import { ensureNamespace, namespaceNamed } from "./joined-namespace.ts";
 import {
@@ -24,6 +24,7 @@ import {
   uplinkName,
   vlanName,
 } from "./network-names.ts";
+import { segmentState, uplinkLines } from "./segment-shape.ts";
 
 export function segmentNamespace(commands: Commands, slug: string, segment: string): NetworkNamespace {
   return namespaceNamed(commands, segmentNamespaceName(slug, segment));
@@ -62,16 +63,7 @@ export async function ensureSegment(
     deviceNamed(devices, uplinkName) !== undefined ||
     (await takeDevice(commands, slug, { holder: segment, device }, namespace, uplinkName));
   if (!there || (vlan !== null && !vlanDevices)) return;
-  const uplink = vlan === null ? uplinkName : vlanName;
-  await changeDevices(namespace, [
-    ["link", "set", "dev", uplinkName, "arp", "off"],
-    ...(vlan === null || deviceNamed(devices, vlanName) !== undefined
-      ? []
-      : [["link", "add", "link", uplinkName, "name", vlanName, "type", "vlan", "id", String(vlan)]]),
-    ["link", "set", "dev", uplink, "master", bridgeName],
-    ["link", "set", "dev", uplinkName, "up"],
-    ["link", "set", "dev", uplink, "up"],
-  ]);
+  await changeDevices(namespace, uplinkLines(vlan, devices));
 }
 
 /** Gives the device back and removes the namespace, with the ports' ends in it. Idempotent. */
@@ -95,7 +87,7 @@ export function segmentsOf(views: readonly NamespaceView[], slug: string): reado
   return views.flatMap(({ name, tag, devices }) => {
     const found = parseSegmentTag(slug, tag);
     if (found === null || segmentNamespaceName(slug, found.segment) !== name) return [];
-    return [{ ...found, state: stateOf(slug, found, devices) }];
+    return [{ ...found, state: segmentState(found, devices, findHeldDevice(devices, slug) !== null) }];
   });
 }
 
@@ -109,13 +101,4 @@ export async function canMakeVlans(commands: Commands): Promise<boolean> {
     if (isWardenError(error, "command-failed")) return false;
     throw error;
   }
-}
-
-function stateOf(slug: string, { vlan }: SegmentTag, devices: readonly Device[]): ObservedSegment["state"] {
-  const bridge = deviceNamed(devices, bridgeName);
-  if (bridge === undefined || !isUp(bridge)) return "incomplete";
-  if (findHeldDevice(devices, slug) === null) return "waiting";
-  const uplink = deviceNamed(devices, vlan === null ? uplinkName : vlanName);
-  if (uplink === undefined) return vlan === null ? "incomplete" : "waiting";
-  return isUp(uplink) && uplink.master === bridgeName ? "ready" : "incomplete";
 }

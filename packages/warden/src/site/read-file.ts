@@ -8,6 +8,11 @@ export async function readIfPresent(path: string): Promise<string | null> {
 
 /** For `.catch`: null for ENOENT, else the error again. */
 export function nullIfMissing(error: unknown): null {
-  if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+  if (isErrno(error, "ENOENT")) return null;
   throw error;
+}
+
+/** Whether a system call failed with one of these (errno(3)). */
+export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }

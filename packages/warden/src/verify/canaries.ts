@@ -2,11 +2,13 @@
  * Canaries: twins of instruments in which a proof runs an adversary.
  *
  * Invariants: one at a time, under a name that no site can give; made from the instrument's own record by the same
- * planner; nobody's data is in it; layers are left out of it and of nothing else. It goes when its owner says so, when
- * nobody has spoken for it for a while, and before warden holds anything after its own death.
+ * planner; nobody's data is in it; layers are left out of it and of nothing else. It goes when its owner says so or is
+ * gone (api/canary-connection.ts), and before warden holds anything after its own death.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { DesiredPort } from "@bulkhead/core";
 import {
   type AttackOrder,
   CANARY_NAME,
@@ -16,6 +18,7 @@ import {
   type ContainmentLayer,
   type InstrumentSpec,
 } from "@bulkhead/schema";
+import * as z from "zod";
 import { INSTRUMENT_UID } from "../engine/idmap-claims.ts";
 import { removePlaces } from "../engine/instance-places.ts";
 import {
@@ -37,21 +40,35 @@ import type { CanaryStand } from "./canary-stand.ts";
 import { unwound } from "../unwound.ts";
 import { twinDifferences } from "./twin-differences.ts";
 
+/** A canary, and its end. */
+export interface HeldCanary {
+  readonly reply: CanaryReply;
+  /** Once it is being removed, by whomever. */
+  readonly ended: Promise<"ended">;
+  /** Removes it if it is still there. @returns whether it was */
+  release(): Promise<boolean>;
+}
+
+/** LXD's and Incus' metadata.yaml of an image. */
+const ImageMetadata = z.looseObject({ templates: z.record(z.string(), z.unknown()).nullish() });
+
 export interface Canaries {
   /**
    * Makes the canary of an instrument and starts it; a former one is removed first.
    * @throws WardenError `unknown-instrument`, `canary-differs` {deviations}; those of Instances.create and start
    */
-  create(order: CanaryOrder): Promise<CanaryReply>;
+  create(order: CanaryOrder): Promise<HeldCanary>;
   /** Runs the adversary until it ends. @throws WardenError `canary-missing`; those of RuntimeClient */
   attack(order: AttackOrder): Promise<void>;
   /** Removes the canary and all that was made for it; does nothing where there is none. */
   remove(): Promise<void>;
+  /** Host pid of the one that stands, and what it was made from. */
+  standing(): { readonly spec: InstrumentSpec; readonly pid: number } | null;
 }
 
-/** Nobody spoke for it: its owner is dead. */
-const LEASE_MS = 180_000;
 const ATTACK_TIMEOUT_MS = 600_000;
+/** Longest wait for somebody else to let go of a canary's volume. */
+const BUSY_MS = 30_000;
 /** A canary's volumes are as small as still shows a quota. */
 const VOLUME_BYTES = 64 * 2 ** 20;
 const IDLE_COMMAND = ["/bin/busybox", "sleep", "1000000000"] as const;
@@ -60,36 +77,32 @@ const TAP_COMMAND = ["/bin/busybox", "sh", `${ADVERSARY_PATH}/first-process.sh`]
 const TAP_USER = ["/bin/busybox", "sh", "-c", "echo go > /tmp/start; read -r word < /tmp/ended"] as const;
 const NODE = ["/opt/node/bin/node", "--max-semi-space-size=1", "--optimize-for-size"] as const;
 
-export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
+/** @param ports what the site wants of ports on segments */
+export function canaries(
+  parts: InstancesParts,
+  stand: CanaryStand,
+  ports: () => readonly DesiredPort[],
+): Canaries {
   const { client, layout, volumes, inboxes, kernel, commands } = parts;
   const known = knownInstruments({ ...parts, dialect: client.dialect });
   const path = instancePath(CANARY_NAME);
-  let lease: NodeJS.Timeout | null = null;
-  let present: KnownInstrument | null = null;
+  let present: (KnownInstrument & { readonly pid: number; readonly end: () => void }) | null = null;
   // An owner may go away in the middle of an order: the next one waits until it is done.
   const queue = new TaskQueue();
 
   const remove = async (): Promise<void> => {
-    if (lease !== null) clearTimeout(lease);
-    lease = null;
+    present?.end();
     present = null;
     await killInstance(client, CANARY_NAME);
-    await detachAll(volumes, CANARY_NAME);
+    await whenFree(() => detachAll(volumes, CANARY_NAME));
     await removeInstance(client, CANARY_NAME);
     for (const volume of await volumes.observe())
-      if (volume.instrument === CANARY_NAME) await volumes.remove(volume);
+      if (volume.instrument === CANARY_NAME) await whenFree(() => volumes.remove(volume));
     await inboxes.remove(CANARY_NAME);
     await removePlaces(layout, CANARY_NAME);
-    await rm(join(layout.socketsDir, CANARY_NAME), { recursive: true, force: true });
+    for (const dir of [layout.socketsDir, join(layout.egressDir, "sockets")])
+      await rm(join(dir, CANARY_NAME), { recursive: true, force: true });
     await stand.remove();
-  };
-  const renew = (): void => {
-    if (lease !== null) clearTimeout(lease);
-    // What cannot be removed now is removed before the next canary, at warden's start or at purge, which then says why.
-    const expired = (error: unknown): void =>
-      void process.stderr.write(`${JSON.stringify({ message: "a canary stays", error: String(error) })}\n`);
-    lease = setTimeout(() => void queue.run(remove).catch(expired), LEASE_MS);
-    lease.unref();
   };
 
   const plan = async (spec: InstrumentSpec, without: ReadonlySet<ContainmentLayer>) => {
@@ -114,7 +127,7 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
     };
   };
 
-  const create = async ({ instrument, without: layers }: CanaryOrder): Promise<CanaryReply> => {
+  const create = async ({ instrument, without: layers }: CanaryOrder): Promise<HeldCanary> => {
     const original = await known.find(instrument);
     if (original === null) {
       throw new WardenError("unknown-instrument", `no instrument ${instrument} has a container`);
@@ -127,7 +140,8 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
     for (const volume of one.record.spec.volumes) {
       if (volume.kind === "persistent") await volumes.create({ instrument: CANARY_NAME, ...volume });
     }
-    const { engine } = await stand.prepare(original.record.spec, without);
+    const real = ports().find((port) => port.instrument === instrument) ?? null;
+    const { engine, netnsFile } = await stand.prepare(original.record.spec, real, without);
     await attachAll(parts, one);
     const { config, devices } = one.profile;
     const source = { type: "image", fingerprint: one.record.spec.imageDigest };
@@ -160,28 +174,40 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
       });
     }
     const twin = await client.get(instancePath(instrument), Instance);
+    const { templates } = await client.get(`${path}/metadata`, ImageMetadata);
     const differences = weakened ? [] : twinDifferences(layout, twin, made);
-    present = one;
+    const { promise: ended, resolve } = Promise.withResolvers<"ended">();
+    const mine = { ...one, pid, end: () => resolve("ended") };
+    present = mine;
     undo.move();
-    renew();
     return {
-      pid,
-      idmapBase: one.idmapBase,
-      spec: one.record.spec,
-      standNetns: stand.netnsFile,
-      differences: [...differences],
-      deviations: [...deviations],
+      reply: {
+        pid,
+        idmapBase: one.idmapBase,
+        spec: one.record.spec,
+        standNetns: netnsFile,
+        templates: Object.keys(templates ?? {}),
+        differences: [...differences],
+        deviations: [...deviations],
+      },
+      ended,
+      release: () =>
+        queue.run(async () => {
+          if (present !== mine) return false;
+          await remove();
+          return true;
+        }),
     };
   };
 
   return {
     create: (order) => queue.run(() => create(order).catch(tellUnwound)),
     remove: () => queue.run(remove),
+    standing: () => (present === null ? null : { spec: present.record.spec, pid: present.pid }),
 
     async attack({ as }) {
       if (present === null)
         throw new WardenError("canary-missing", "there is no canary to run an adversary in");
-      if (lease !== null) clearTimeout(lease);
       const netRaw = present.record.spec.capabilities.includes("NET_RAW");
       const asUser = as === "user";
       const id = asUser ? INSTRUMENT_UID : 0;
@@ -194,13 +220,23 @@ export function canaries(parts: InstancesParts, stand: CanaryStand): Canaries {
         "wait-for-websocket": false,
         interactive: false,
       };
-      try {
-        await client.post(`${path}/exec`, body, { timeoutMs: ATTACK_TIMEOUT_MS });
-      } finally {
-        renew();
-      }
+      await client.post(`${path}/exec`, body, { timeoutMs: ATTACK_TIMEOUT_MS });
     },
   };
+}
+
+/** Another program's new mount namespace holds copies of mounts for as long as it lives, mostly a moment. */
+async function whenFree(act: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + BUSY_MS;
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      const busy = error instanceof WardenError && error.code === "volume-busy";
+      if (!busy || performance.now() > deadline) throw error;
+    }
+    await delay(200);
+  }
 }
 
 /** Only where something failed while it was undone is there more to tell than the error itself. */

@@ -1,6 +1,7 @@
 /** What warden offers to a proof, besides what it does anyway. */
 import type { Observed, ObservedInstrument } from "@bulkhead/schema";
 import { CANARY_NAME } from "@bulkhead/schema";
+import { CANARY_SEGMENT } from "./canary-network.ts";
 import type { Canaries } from "./canaries.ts";
 
 export interface Proving {
@@ -17,6 +18,9 @@ export function withoutCanary(observed: Observed): Observed {
     ...observed,
     engines: observed.engines.filter((engine) => engine !== CANARY_NAME),
     spans: observed.spans.filter(({ engine }) => engine !== CANARY_NAME),
+    segments: observed.segments.filter(({ segment }) => segment !== CANARY_SEGMENT),
+    ports: others(observed.ports),
+    nics: others(observed.nics),
     taps: observed.taps.filter(({ engine }) => engine !== CANARY_NAME),
     volumes: others(observed.volumes),
     inboxes: others(observed.inboxes),

@@ -23,12 +23,12 @@ const DECLARED_DEVICE = "adversary";
 
 /** @returns what differs beyond that, in plain words */
 export function twinDifferences(
-  layout: Pick<InstallationLayout, "socketsDir" | "inboxDir" | "mountsDir">,
+  layout: Pick<InstallationLayout, "socketsDir" | "inboxDir" | "mountsDir" | "egressDir">,
   instrument: { readonly name: string } & Side,
   canary: Side,
 ): readonly string[] {
   const own = (name: string, text: string): string =>
-    [layout.socketsDir, layout.inboxDir, layout.mountsDir].reduce(
+    [layout.socketsDir, layout.inboxDir, layout.mountsDir, join(layout.egressDir, "sockets")].reduce(
       (words, dir) => words.replaceAll(join(dir, name), join(dir, "NAME")),
       text,
     );

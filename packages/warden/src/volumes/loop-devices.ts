@@ -6,7 +6,7 @@
  */
 import { readdir } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { readIfPresent } from "../site/read-file.ts";
+import { isErrno, readIfPresent } from "../site/read-file.ts";
 
 const POLL_MS = 20;
 
@@ -32,7 +32,7 @@ export async function awaitLoopDetach(file: string, timeoutMs: number): Promise<
 /** Null where there is none; sysfs says ENODEV for one that goes away while it is read. */
 async function readAttribute(path: string): Promise<string | null> {
   return readIfPresent(path).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENODEV") return null;
+    if (isErrno(error, "ENODEV")) return null;
     throw error;
   });
 }
