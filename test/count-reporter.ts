@@ -25,6 +25,6 @@ export default async function* countReporter(source: AsyncIterable<TestEvent>): 
 
 /** What the test threw, rather than that it failed. */
 function textOf(error: Error): string {
-  const thrown = error.cause ?? error;
-  return thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  const thrown = error.cause instanceof Error ? error.cause : error;
+  return thrown.stack ?? thrown.message;
 }

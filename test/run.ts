@@ -78,7 +78,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (filters.includes("--help") || filters.includes("-h")) {
     const text = await readFile(import.meta.filename, "utf8");
     process.stdout.write(
-      `${text.slice(text.indexOf("Usage:"), text.indexOf(" */")).replaceAll(" * ", "")}\n`,
+      `${text.slice(text.indexOf("Usage:"), text.indexOf(" */")).replaceAll(/^ \*(?: |$)/gm, "")}\n`,
     );
     return 0;
   }

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ApplyReply, Fault, Step } from "@bulkhead/schema";
-import { demoTopology, runCommand, takeSnapshot } from "@bulkhead/testkit";
+import { demoTopology, eventually, runCommand, takeSnapshot } from "@bulkhead/testkit";
 import * as z from "zod";
 import { Failure } from "./answers.ts";
-import { type Cli, eventually, eventuallyWell, isThere, openCli, type RunOptions } from "./cli.ts";
+import { type Cli, eventuallyWell, isThere, openCli, type RunOptions } from "./cli.ts";
 import { initPids, processesInside } from "./containers.ts";
 import { assertSums } from "./tap-sums.ts";
 

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { AuditRecord } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import * as z from "zod";
-import { eventually, openCli } from "./cli.ts";
+import { openCli } from "./cli.ts";
 
 const SITE = `apiVersion: bulkhead/v1
 sensor: audited
@@ -53,6 +54,7 @@ test("audit: orders, grants and refusals are recorded; the record verifies here 
   assert.ok(has("sensord", "order.apply", "site"));
   assert.ok(has("sensord", "order.stop", "hi"));
   assert.ok(has("warden", "instrument.start", "hi"));
+  assert.ok(has("warden", "containment.checked", "sensor"));
   const granted = entries.find((e) => e.kind === "grant.added" && e.detail["what"] === "retention");
   assert.equal(granted?.subject, "hi");
   assert.deepEqual(

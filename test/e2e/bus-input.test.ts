@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { InstrumentStatus } from "@bulkhead/schema";
-import { type Cli, eventually, eventuallyWell, openCli } from "./cli.ts";
+import { eventually } from "@bulkhead/testkit";
+import { type Cli, eventuallyWell, openCli } from "./cli.ts";
 import { initPids, runInside } from "./containers.ts";
 
 const NAME = "e2e-input";

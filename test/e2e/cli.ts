@@ -8,7 +8,6 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { access, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import {
   type EventRecord,
   type InstallationLayout,
@@ -16,6 +15,7 @@ import {
   SensorStatus,
   Settings,
 } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { ASKED_RUNTIME } from "../runtime.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -123,21 +123,6 @@ export async function runProgram(
     },
   );
   return promise;
-}
-
-/** Looks until it is so; at the deadline the last answer, or the last error, is in the failure. */
-export async function eventually<T>(
-  what: string,
-  look: () => Promise<T | false | null | undefined>,
-  timeoutMs = 60_000,
-): Promise<T> {
-  const deadlineMs = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== false && found !== null && found !== undefined) return found;
-    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await delay(400);
-  }
 }
 
 /** Resolves when the sensor is as the site says. */

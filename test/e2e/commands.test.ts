@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { EventRecord, Explanation, LogLine, SensorStatus } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import * as z from "zod";
 import { DnsRecord, Failure } from "./answers.ts";
-import { type Cli, eventually, eventuallyWell, LAUNCHER, openCli, runProgram } from "./cli.ts";
+import { type Cli, eventuallyWell, LAUNCHER, openCli, runProgram } from "./cli.ts";
 import { initPids } from "./containers.ts";
 
 const NAME = "e2e-commands";

@@ -1,18 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { tryCommand } from "@bulkhead/testkit";
+import { eventually, tryCommand } from "@bulkhead/testkit";
 import { wireDeviceName } from "../../packages/warden/src/datapath/naming.ts";
 import { forgedFrames, makeKernelSpeak, sendRaw, undoFromInside } from "./attacks.ts";
 import { asContainerRoot, asInstrument, inNamed, packetsOf, run, sendFrom } from "./inside.ts";
-import {
-  ENGINE,
-  ENGINE_LINE,
-  idsLine,
-  makeSensorStand,
-  poll,
-  SPAN_KEY,
-  type SensorStand,
-} from "./sensor-stand.ts";
+import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
+import { ENGINE, ENGINE_LINE, idsLine, SPAN_KEY } from "./stand-site.ts";
 import { NOTHING_SEEN, witness } from "./witness.ts";
 
 const DROP = "1,6 0 0 2";
@@ -144,7 +137,7 @@ async function unconfigured(stand: SensorStand): Promise<void> {
   process.kill(broker, "SIGSTOP");
   try {
     await stand.order("restart", "ids");
-    const pid = await poll("the IDS's container runs, with its tap", async () => {
+    const pid = await eventually("the IDS's container runs, with its tap", async () => {
       const running = await stand.initPid("ids").catch(() => null);
       if (running === null) return null;
       const up = await packetsOf(asContainerRoot(running), "mon0").catch(() => null);
@@ -186,7 +179,7 @@ async function control(stand: SensorStand): Promise<void> {
   } finally {
     process.kill(warden, "SIGCONT");
   }
-  await poll("warden puts the guards on again", async () => {
+  await eventually("warden puts the guards on again", async () => {
     const held = await guardsHold(stand, OTHER).then(
       () => true,
       () => null,
@@ -231,7 +224,7 @@ async function changed(stand: SensorStand): Promise<void> {
     const entries = (await stand.auditLog()).length;
     await stand.client(...argv);
     await stand.audited("containment.differs", "ids", finding, entries);
-    await poll(`${what}: another container runs in its place`, async () => {
+    await eventually(`${what}: another container runs in its place`, async () => {
       const pid = await stand.initPid("ids").catch(() => null);
       return pid === null || pid === before ? null : pid;
     });

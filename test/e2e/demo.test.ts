@@ -6,6 +6,7 @@ import { SensorStatus } from "@bulkhead/schema";
 import {
   ATTACKS,
   diffSnapshots,
+  eventually,
   type MachineSnapshot,
   makeNamespace,
   renderDifferences,
@@ -14,7 +15,7 @@ import {
   takeSnapshot,
 } from "@bulkhead/testkit";
 import * as z from "zod";
-import { type Cli, eventually, isThere, openCli } from "./cli.ts";
+import { type Cli, isThere, openCli } from "./cli.ts";
 import { initPids, listContainers } from "./containers.ts";
 import { assertSums } from "./tap-sums.ts";
 

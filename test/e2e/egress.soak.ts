@@ -4,32 +4,18 @@
  * private, also when it is taken over; killed it comes back, and it goes with its grant.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, readdir, readFile, readlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import {
-  makeNamespace,
-  namespacePath,
-  type NetworkNamespace,
-  runCommand,
-  tryCommand,
-} from "@bulkhead/testkit";
+import { capture, type Capture, eventually, runCommand } from "@bulkhead/testkit";
 import * as z from "zod";
-import { makeSensorStand, poll, type SensorStand } from "./sensor-stand.ts";
+import { makeOutside, type Outside, PLACE } from "./outside.ts";
+import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
 
 const INSTALLATION = "egr-e2e";
 const DEVICE = "bhegr0";
-const PLACE = {
-  proxy: "93.184.215.2",
-  dns: "93.184.215.1",
-  web: "93.184.215.14",
-  secret: "10.66.0.5",
-} as const;
-const OUTSIDE = join(import.meta.dirname, "..", "integration", "egress", "outside-process.ts");
 const Result = z.looseObject({
   url: z.string(),
   status: z.number().optional(),
@@ -39,67 +25,16 @@ const Result = z.looseObject({
 });
 
 let stand: SensorStand;
-let outside: NetworkNamespace;
-let server: ChildProcess;
-let certificate = "";
+let outside: Outside;
+/** Of all that leaves by the interface, from before it is taken until it is back. */
+let wire: Capture;
 const undo = new AsyncDisposableStack();
 
 before(async () => {
   stand = undo.use(await makeSensorStand(INSTALLATION));
-  outside = undo.use(await makeNamespace());
-  await tryCommand("ip", ["link", "del", DEVICE]);
-  await runCommand("ip", [
-    "link",
-    "add",
-    DEVICE,
-    "type",
-    "veth",
-    "peer",
-    "name",
-    "out1",
-    "netns",
-    outside.name,
-  ]);
-  undo.defer(async () => void (await tryCommand("ip", ["link", "del", DEVICE])));
-  for (const address of [`${PLACE.dns}/24`, `${PLACE.web}/24`, `${PLACE.secret}/32`]) {
-    await outside.ip("addr", "add", address, "dev", "out1");
-  }
-  await outside.ip("link", "set", "out1", "up");
-  const files = [join(stand.directory, "key.pem"), join(stand.directory, "certificate.pem")] as const;
-  await runCommand("openssl", [
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-    ...[
-      "-subj",
-      "/CN=egress test",
-      "-addext",
-      "subjectAltName=DNS:*.example.net",
-      "-keyout",
-      files[0],
-      "-out",
-      files[1],
-    ],
-  ]);
-  certificate = await readFile(files[1], "utf8");
-  const a = (name: string, data: string) => ({ [`${name} A`]: [[{ type: "A", name, data }]] });
-  const zone = {
-    ...a("web.example.net", PLACE.web),
-    ...a("other.example.net", PLACE.web),
-    ...a("private.example.net", PLACE.secret),
-  };
-  const order = JSON.stringify({ zone, key: await readFile(files[0], "utf8"), certificate });
-  server = spawn(
-    "nsenter",
-    [`--net=${namespacePath(outside.name)}`, "--", process.execPath, OUTSIDE, order],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-    },
-  );
-  undo.defer(async () => {
-    server.kill("SIGKILL");
-    await once(server, "exit");
-  });
-  if (server.stdout === null) throw new Error("no stdout");
-  for await (const line of createInterface(server.stdout)) if (line.includes("ready")) break;
+  outside = undo.use(await makeOutside(DEVICE));
+  const file = join(stand.directory, "egress.pcap");
+  wire = undo.use(await capture({ namespace: outside.namespace.name, device: "out1", file }));
 });
 after(() => undo.disposeAsync());
 
@@ -133,7 +68,7 @@ async function lastOf(url: string, instrument = "probe"): Promise<z.infer<typeof
 }
 
 async function fetched(fromCount: number): Promise<void> {
-  await poll("the probe fetches", async () => {
+  await eventually("the probe fetches", async () => {
     const events = await stand.events("fetch-probe.result", "probe");
     return events.slice(fromCount).some(({ data }) => Result.parse(data).status === 200) ? true : null;
   });
@@ -144,7 +79,7 @@ const namespaceFile = (): string => `/run/netns/${stand.layout.slug}-egress`;
 
 /** Host pid of the proxy itself. */
 async function proxyPid(): Promise<number> {
-  return await poll("the proxy runs", async () => {
+  return await eventually("the proxy runs", async () => {
     for (const pid of (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry))) {
       const line = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
       if (line[0] !== "/program/node") continue;
@@ -158,28 +93,34 @@ async function proxyPid(): Promise<number> {
 test("what the site grants is fetched, and nothing else", async () => {
   await stand.apply(site(true));
   await stand.settled();
-  const one = await poll("an answer", () => lastOf("http://web.example.net/one"));
+  const one = await eventually("an answer", () => lastOf("http://web.example.net/one"));
   assert.deepEqual([one.status, one.text], [200, "plain /one"]);
-  const two = await poll("an answer", () => lastOf("http://other.example.net/two"));
+  const two = await eventually("an answer", () => lastOf("http://other.example.net/two"));
   assert.match(two.message ?? "", /not-granted/);
-  const three = await poll("an answer", () => lastOf("http://private.example.net/three"));
+  const three = await eventually("an answer", () => lastOf("http://private.example.net/three"));
   assert.match(three.message ?? "", /address-refused/);
-  const mute = await poll("an answer", () => lastOf("http://web.example.net/mute", "mute"));
+  const mute = await eventually("an answer", () => lastOf("http://web.example.net/mute", "mute"));
   assert.match(mute.message ?? "", /ENOENT/);
 });
 
 test("the platform tells of connections and refusals, without a path, and audits refusals", async () => {
-  const closed = await poll(
+  const closed = await eventually(
     "an event",
     async () => (await stand.events("egress.connection", "platform")).at(-1) ?? null,
   );
-  const refused = await poll(
+  const refused = await eventually(
     "an event",
     async () => (await stand.events("egress.refused", "platform")).at(-1) ?? null,
   );
   assert.match(JSON.stringify(closed.data), /"instrument":"probe".*web\.example\.net/);
   assert.match(JSON.stringify(refused.data), /not-granted|address-refused/);
   assert.doesNotMatch(JSON.stringify([closed, refused]), /\/one|\/two|\/three/);
+  for (const reason of [
+    /not-granted.*other\.example\.net|other\.example\.net.*not-granted/,
+    /address-refused/,
+  ]) {
+    await stand.audited("egress.refused", "probe", reason);
+  }
 });
 
 test("the instrument has no interface and the proxy no other than its own", async () => {
@@ -261,7 +202,7 @@ test("the proxy holds no capability, sees nothing of the host and no secret, and
   // And nobody comes in: the outside finds no port, not even a closed one.
   const knock = `const s = require("node:net").connect({ host: "${PLACE.proxy}", port: 443 });
     s.on("connect", () => process.exit(0)); s.on("error", () => process.exit(1)); setTimeout(() => process.exit(1), 1500);`;
-  const from = await outside.run(process.execPath, ["-e", knock]).then(
+  const from = await outside.namespace.run(process.execPath, ["-e", knock]).then(
     () => "reached",
     () => "nothing",
   );
@@ -277,7 +218,7 @@ test("killed, the proxy comes back; with warden it goes and comes; a flushed tab
   assert.notEqual(second, first);
 
   process.kill(await stand.processPid("warden"), "SIGKILL");
-  await poll("the proxy went with warden", async () =>
+  await eventually("the proxy went with warden", async () =>
     access(`/proc/${second}`).then(
       () => null,
       () => true,
@@ -306,7 +247,7 @@ test("killed, the proxy comes back; with warden it goes and comes; a flushed tab
 test("without a grant the proxy, its namespace and the socket are gone, and the device is back, down", async () => {
   await stand.apply(site(false));
   await stand.settled();
-  const refused = await poll("an answer", async () => {
+  const refused = await eventually("an answer", async () => {
     const last = await lastOf("http://web.example.net/one");
     return last?.status === undefined && last !== null ? last : null;
   });
@@ -315,4 +256,16 @@ test("without a grant the proxy, its namespace and the socket are gone, and the 
   const { stdout } = await runCommand("ip", ["-o", "addr", "show", "dev", DEVICE]);
   assert.doesNotMatch(stdout, /inet /);
   assert.match((await runCommand("ip", ["-o", "link", "show", "dev", DEVICE])).stdout, /state DOWN/);
+});
+
+test("over start, attempts, kills, a flush and the end, nothing left by the interface but what was granted", async () => {
+  await wire.stop();
+  const links = await outside.namespace.ip("-j", "link", "show", "out1");
+  const own = /"address":"([^"]+)"/.exec(links)?.[1] ?? "";
+  const ours = (what: string) =>
+    runCommand("tcpdump", ["-n", "-e", "-r", wire.file, `not ether src ${own} and (${what})`]);
+  const web = `tcp and dst host ${PLACE.web} and (dst port 80 or dst port 443)`;
+  assert.notEqual((await ours(web)).stdout, "", "the control");
+  const granted = `arp or (${web}) or (dst host ${PLACE.dns} and dst port 53)`;
+  assert.equal((await ours(`not (${granted})`)).stdout, "");
 });

@@ -6,7 +6,8 @@ import { sendRawFrames } from "@bulkhead/testkit";
 import { wireDeviceName } from "../../packages/warden/src/datapath/naming.ts";
 import { ethernet } from "./frames.ts";
 import { asInstrument, floodFrom, inNamed, inNetworkOf, run } from "./inside.ts";
-import { ENGINE, ENGINE_LINE, FAR_END, idsLine, makeSensorStand, type SensorStand } from "./sensor-stand.ts";
+import { FAR_END, makeSensorStand, type SensorStand } from "./sensor-stand.ts";
+import { ENGINE, ENGINE_LINE, idsLine } from "./stand-site.ts";
 
 type Row = SensorStatus["taps"][number];
 

@@ -3,15 +3,17 @@
  * and those beside it stay as they were. How much they are slowed is a matter of `bench noisy`.
  */
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Settings } from "@bulkhead/schema";
-import { ATTACK_SCRIPTS } from "../bench/noisy/attack-scripts.ts";
+import { API_ROUTES, BusReport, Settings } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
+import { ATTACK_SCRIPTS, type AttackId } from "../bench/noisy/attack-scripts.ts";
 import { Inside } from "../bench/noisy/inside.ts";
 import { buildPacketHog } from "../bench/noisy/packet-hog.ts";
-import { ENGINE_LINE, makeSensorStand, poll, type SensorStand } from "./sensor-stand.ts";
+import { processesOf, throttledPeriods } from "./control-group.ts";
+import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
+import { ENGINE_LINE } from "./stand-site.ts";
 
 const SECONDS = "3";
 const IDS =
@@ -20,8 +22,15 @@ const INSTRUMENTS = `${ENGINE_LINE}
   ids: { package: suricata, ${IDS} }
   bystander: { package: hello }
   noisy: { package: passive-dns, storage: { db: 32MiB } }
+  noisy-bus: { package: hello }
   noisy-tap: { package: suricata, ${IDS} }`;
 const UNHARMED = ["capture", "ids", "bystander"];
+
+/** Says `sees` once it was told of a change in a directory that it watches. */
+const WATCHES = `const fs = require("node:fs");
+const dir = fs.mkdtempSync("/tmp/watched-");
+fs.watch(dir, () => { console.log("sees"); process.exit(0); }).on("error", (error) => { console.log(error.code); process.exit(1); });
+setInterval(() => fs.writeFileSync(dir + "/file", ""), 100);`;
 
 suite("limits", () => {
   let stand: SensorStand;
@@ -58,6 +67,15 @@ suite("limits", () => {
     await assertUnharmed();
   });
 
+  test("one that spins has its share of the processors, and waits for the next", async () => {
+    const init = await stand.initPid("noisy");
+    const before = await throttledPeriods(init);
+    await using attack = await inside.node("noisy", ATTACK_SCRIPTS["cpu-spin"], SECONDS);
+    assert.equal(attack.firstLine, "spins");
+    await eventually("it is throttled", async () => (await throttledPeriods(init)) > before + 5);
+    await assertUnharmed();
+  });
+
   test("a memory hog is killed within its own group, as often as it tries", async () => {
     await using attack = await inside.node("noisy", ATTACK_SCRIPTS["memory-hog"], SECONDS);
     assert.equal(attack.firstLine, "allocates");
@@ -70,12 +88,53 @@ suite("limits", () => {
       await using attack = await inside.node("noisy", ATTACK_SCRIPTS.descriptors, SECONDS);
       const files = Number(/^(\d+) files$/.exec(attack.firstLine ?? "")?.[1]);
       assert.ok(files > 1_000 && files < 4_096, `${files} files`);
+      // Its instances of inotify are charged to its own users, which are nobody else's.
+      await using watches = await inside.node("bystander", WATCHES);
+      assert.equal(watches.firstLine, "sees");
     }
     await using attack = await inside.node("noisy", ATTACK_SCRIPTS["disk-filler"], SECONDS);
     assert.equal(attack.firstLine, "fills");
     await sleep(2_000);
     await assertUnharmed();
   });
+
+  test("sockets end at the instrument's own descriptors", async () => {
+    await using attack = await inside.node("noisy", ATTACK_SCRIPTS.sockets, SECONDS);
+    assert.equal(attack.firstLine, "connects");
+    await sleep(2_000);
+    await assertUnharmed();
+  });
+
+  const busCounts = async (name: string) => {
+    const { instruments } = await stand.api.get(API_ROUTES.bus.path, BusReport);
+    const counts = instruments.find((each) => each.name === name);
+    if (counts === undefined) throw new Error(`${name} is not in the report of the bus`);
+    return counts;
+  };
+
+  test("a flood of log lines is refused past its rate, and counted", async () => {
+    const before = (await busCounts("noisy")).refusedBy["report-rate"] ?? 0;
+    await using attack = await inside.node("noisy", ATTACK_SCRIPTS["log-flood"], SECONDS);
+    assert.equal(attack.firstLine, "floods");
+    await eventually("log lines are refused", async () => {
+      const { refusedBy } = await busCounts("noisy");
+      return (refusedBy["report-rate"] ?? 0) > before + 1_000;
+    });
+    await assertUnharmed();
+  });
+
+  for (const flood of ["bus-flood", "message-bomb"] as const satisfies readonly AttackId[]) {
+    test(`a ${flood} waits at its gate, and sensord answers meanwhile`, async () => {
+      const before = await busCounts("noisy-bus");
+      await using attack = await inside.node("noisy-bus", ATTACK_SCRIPTS[flood], SECONDS);
+      assert.equal(attack.firstLine, "floods");
+      await eventually("it is made to wait", async () => {
+        const { throttled, throttledMs } = await busCounts("noisy-bus");
+        return throttled > before.throttled && throttledMs > before.throttledMs + 500;
+      });
+      await assertUnharmed();
+    });
+  }
 
   test("filters on packet sockets are refused, so that frames cost others a copy and no more", async () => {
     await inside.put("noisy-tap", "/data/run/hog", await readFile(await buildPacketHog()));
@@ -89,14 +148,14 @@ suite("limits", () => {
   ] as const) {
     test(`packet ${mode} past the allowance stop the instrument, and the audit log says why`, async () => {
       // What was tried before has had it stopped, too.
-      const former = await poll("noisy-tap runs", () => stand.initPid("noisy-tap").catch(() => null));
+      const former = await eventually("noisy-tap runs", () => stand.initPid("noisy-tap").catch(() => null));
       await stand.settled();
       await inside.put("noisy-tap", "/data/run/hog", await readFile(await buildPacketHog()));
       // It may be stopped before it has said a word.
       await using attack = await inside.asRoot("noisy-tap", ["/data/run/hog", mode, "60", "mon0"]);
       await stand.audited("limit.exceeded", "noisy-tap", finding);
       assert.doesNotMatch(attack.firstLine ?? "", /^0 sockets/);
-      await poll("it was started anew, without the attack", async () => {
+      await eventually("it was started anew, without the attack", async () => {
         const pid = await stand.initPid("noisy-tap").catch(() => former);
         return pid === former ? null : true;
       });
@@ -104,21 +163,3 @@ suite("limits", () => {
     });
   }
 });
-
-/** Of the control group, of either version, that a process is in. */
-async function processesOf(pid: number): Promise<{ readonly max: number; readonly current: number }> {
-  const lines = (await readFile(`/proc/${pid}/cgroup`, "utf8")).split("\n");
-  const own =
-    lines.map((line) => line.split(":")).find(([, names]) => names === "pids") ?? lines[0]?.split(":");
-  const group = own?.[2] ?? "/";
-  const tops = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
-  for (const top of tops) {
-    const dir = join(top, group);
-    if (!(await readdir(dir).catch((): string[] => [])).includes("pids.max")) continue;
-    const [max, current] = await Promise.all(
-      ["pids.max", "pids.current"].map(async (file) => Number(await readFile(join(dir, file), "utf8"))),
-    );
-    if (max !== undefined && current !== undefined) return { max, current };
-  }
-  throw new Error(`no group of ${pid} with a limit of processes`);
-}

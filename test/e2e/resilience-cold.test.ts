@@ -5,21 +5,14 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { down, requireSettings, up } from "@bulkhead/host";
-import { runCommand, tryCommand } from "@bulkhead/testkit";
+import { eventually, runCommand, tryCommand } from "@bulkhead/testkit";
 import { readRecords } from "../../packages/host/src/host-records.ts";
 import { allUnitNames } from "../../packages/host/src/service.ts";
 import { openSupervisor } from "../../packages/host/src/supervision.ts";
 import { runtimeCommand } from "../runtime.ts";
 import { inNamed, run } from "./inside.ts";
-import {
-  ENGINE_LINE,
-  idsLine,
-  makeSensorStand,
-  poll,
-  quiet,
-  SPAN_KEY,
-  type SensorStand,
-} from "./sensor-stand.ts";
+import { makeSensorStand, quiet, type SensorStand } from "./sensor-stand.ts";
+import { ENGINE_LINE, idsLine, SPAN_KEY } from "./stand-site.ts";
 
 const USUAL = [ENGINE_LINE, idsLine()];
 
@@ -132,7 +125,7 @@ async function runtimeKilled(stand: SensorStand, context: TestContext): Promise<
   const victim = await pidOf();
   if (victim === null) throw new Error("the daemon does not run");
   process.kill(victim, "SIGKILL");
-  await poll("another daemon runs", async () => {
+  await eventually("another daemon runs", async () => {
     const pid = await pidOf();
     return pid === victim ? null : pid;
   });
@@ -183,7 +176,7 @@ async function coldStart(stand: SensorStand): Promise<void> {
   }
   await runCommand("ip", ["netns", "del", stand.engineNamespace]);
   await rm(layout.runDir, { recursive: true, force: true });
-  await poll("the span device goes with its namespace", async () => {
+  await eventually("the span device goes with its namespace", async () => {
     const gone = (await tryCommand("ip", ["link", "show", "dev", stand.device])) === undefined;
     return gone && !(await stand.network.ip("-br", "link")).includes("port0") ? true : null;
   });

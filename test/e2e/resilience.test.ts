@@ -2,17 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SensorStatus } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { wireDeviceName } from "../../packages/warden/src/datapath/naming.ts";
 import { inNamed, inNetworkOf, packetsOf, run } from "./inside.ts";
-import {
-  ENGINE,
-  ENGINE_LINE,
-  idsLine,
-  makeSensorStand,
-  poll,
-  SPAN_KEY,
-  type SensorStand,
-} from "./sensor-stand.ts";
+import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
+import { ENGINE, ENGINE_LINE, idsLine, SPAN_KEY } from "./stand-site.ts";
 
 /** How often the status is looked at while something is broken. */
 const LOOK_MS = 20;
@@ -51,7 +45,7 @@ async function breakAndHeal(stand: SensorStand, { act, healed, said }: Breakage)
   const entries = (await stand.auditLog()).length;
   await using watch = watchStatus(stand);
   await act(stand);
-  await poll("it is whole again", async () => ((await healed(stand).catch(() => false)) ? true : null));
+  await eventually("it is whole again", async () => ((await healed(stand).catch(() => false)) ? true : null));
   await stand.settled();
   await stand.alertFlows();
   const { statuses } = watch;

@@ -22,6 +22,7 @@ import {
 } from "@bulkhead/schema";
 import {
   buildPacketTools,
+  eventually,
   makeNamespace,
   type NetworkNamespace,
   type PacketTools,
@@ -33,19 +34,15 @@ import * as z from "zod";
 import { ApiClient } from "../../packages/cli/src/api-client.ts";
 import { planFile, stageSite } from "../../packages/cli/src/stage-site.ts";
 import { ASKED_RUNTIME, runtimeCommand } from "../runtime.ts";
+import { awaitAudited, readAuditLog } from "./audit-lines.ts";
 import { markFrame } from "./frames.ts";
+import { ENGINE, renderSite, RULE, RULE_FILE } from "./stand-site.ts";
 
 /** The far end of the span device, in the stand's network. */
 export const FAR_END = "port0";
-export const SPAN_KEY = "span0";
-export const ENGINE = "capture";
-const RULE_FILE = "marks.rules";
-const RULE = `alert udp any any -> any 9999 (msg:"mark"; content:"bulkhead-mark"; sid:9000001; rev:1;)\n`;
 /** Slow machines are slow: a hang ends, slowness does not. */
 const DEADLINE_MS = 120_000;
 const Done = z.unknown();
-const AuditEntry = z.looseObject({ kind: z.string(), subject: z.string(), detail: z.unknown() });
-type AuditEntry = z.infer<typeof AuditEntry>;
 
 export class SensorStand implements AsyncDisposable {
   readonly installation: string;
@@ -103,7 +100,7 @@ export class SensorStand implements AsyncDisposable {
     deadlineMs = DEADLINE_MS,
   ): Promise<SensorStatus> {
     let last: SensorStatus | string = "never answered";
-    const found = await poll(
+    const found = await eventually(
       () => `${what}; last: ${JSON.stringify(last)}`,
       async () => {
         try {
@@ -124,15 +121,9 @@ export class SensorStand implements AsyncDisposable {
     return this.until("the sensor is as its site says", (status) => status.ok, deadlineMs);
   }
 
-  /** @param instruments lines under `instruments:`, as YAML; `rest` goes behind them. */
+  /** As renderSite, over the stand's span device or another. */
   siteText(instruments: string, rest = "", device = this.device): string {
-    return `apiVersion: bulkhead/v1
-sensor: ${this.installation}
-interfaces:
-  ${SPAN_KEY}: { kind: span, device: ${device} }
-instruments:
-${instruments}
-${rest}`;
+    return renderSite(this.installation, device, instruments, rest);
   }
 
   /** Writes and applies a site; throws what the command line would show. */
@@ -160,29 +151,13 @@ ${rest}`;
   }
 
   /** Everything that warden wrote into its audit log, oldest first. */
-  async auditLog(): Promise<readonly AuditEntry[]> {
-    const { auditDir } = this.layout;
-    const names = (await readdir(auditDir)).filter((name) => name.endsWith(".jsonl")).toSorted();
-    const texts = await Promise.all(names.map((name) => readFile(join(auditDir, name), "utf8")));
-    const lines = texts.join("").split("\n");
-    return lines.flatMap((line) => (line.startsWith('{"by":') ? [AuditEntry.parse(JSON.parse(line))] : []));
+  auditLog(): ReturnType<typeof readAuditLog> {
+    return readAuditLog(this.layout);
   }
 
   /** Waits for an entry behind the first `from`, whose detail matches. */
-  async audited(kind: string, subject: string, what: RegExp, from = 0): Promise<void> {
-    let entries: readonly AuditEntry[] = [];
-    const wanted = () => {
-      const last = entries.slice(-8).map(({ kind, subject, detail }) => ({ kind, subject, detail }));
-      return `the audit log says ${kind} of ${subject}: ${what}; it says ${JSON.stringify(last)}`;
-    };
-    await poll(wanted, async () => {
-      entries = (await this.auditLog()).slice(from);
-      const found = entries.some(
-        (entry) =>
-          entry.kind === kind && entry.subject === subject && what.test(JSON.stringify(entry.detail)),
-      );
-      return found ? true : null;
-    });
+  audited(kind: string, subject: string, what: RegExp, from = 0): Promise<void> {
+    return awaitAudited(this.layout, { kind, subject, what, from });
   }
 
   /** The runtime's client (`lxc`, `incus`) in the installation's project. */
@@ -258,7 +233,7 @@ ${rest}`;
   /** Marks until one is alerted, however long the sensor takes to come back; returns it. */
   async alertFlows(instrument = "ids", deadlineMs = DEADLINE_MS): Promise<number> {
     const sent: number[] = [];
-    return poll(
+    return eventually(
       () => `an alert of one of ${sent.length} marks by ${instrument}`,
       async () => {
         sent.push(await this.mark());
@@ -308,33 +283,6 @@ export async function makeSensorStand(installation: string): Promise<SensorStand
   await stand.plugSpan();
   undo.move();
   return stand;
-}
-
-/** The stand's usual instruments: an engine and one IDS that alerts on marks. */
-export const ENGINE_LINE = `  ${ENGINE}: { package: capture-engine, source: ${SPAN_KEY} }`;
-
-/** An IDS with the rule for marks and little else. */
-export function idsLine(name = "ids", filter = ""): string {
-  const settings = `{ distributionRules: false, eveTypes: [alert, dns, stats], ruleFiles: [./${RULE_FILE}] }`;
-  const quoted = JSON.stringify(filter);
-  return `  ${name}: { package: suricata, tap: { from: ${ENGINE}, filter: ${quoted} }, storage: { run: 64MiB, rules: 32MiB }, config: ${settings} }`;
-}
-
-/** Polls until there is a value; a generous deadline, for slow machines. */
-export async function poll<T>(
-  what: string | (() => string),
-  ask: () => Promise<T | null>,
-  deadlineMs = DEADLINE_MS,
-): Promise<T> {
-  const endMs = performance.now() + deadlineMs;
-  for (;;) {
-    const found = await ask();
-    if (found !== null) return found;
-    if (performance.now() > endMs) {
-      throw new Error(`not within ${deadlineMs / 1000} s: ${typeof what === "string" ? what : what()}`);
-    }
-    await sleep(200);
-  }
 }
 
 export const quiet: Progress = () => undefined;

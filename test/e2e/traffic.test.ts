@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sendRawFrames } from "@bulkhead/testkit";
+import { eventually, sendRawFrames } from "@bulkhead/testkit";
 import { oddFrames } from "../integration/datapath/odd-frames.ts";
 import { countIn, floodFrom, inNamed, inNetworkOf, recordIn, run } from "./inside.ts";
-import { ENGINE_LINE, FAR_END, idsLine, makeSensorStand, poll, type SensorStand } from "./sensor-stand.ts";
+import { FAR_END, makeSensorStand, type SensorStand } from "./sensor-stand.ts";
+import { ENGINE_LINE, idsLine } from "./stand-site.ts";
 
 const RATE = 4_000;
 const CHUNK = 1_000;
@@ -47,12 +48,14 @@ async function keepsAll(stand: SensorStand): Promise<void> {
     await stand.order("start", "other");
     // Frozen, the tool of this very tap included: the copies go on into its network.
     for (const instrument of ["ids", "other"]) {
-      const tool = await poll(`Suricata runs in ${instrument}`, () =>
+      const tool = await eventually(`Suricata runs in ${instrument}`, () =>
         stand.pidInside(instrument, /^\/usr\/bin\/suricata -c/).catch(() => null),
       );
       process.kill(tool, "SIGSTOP");
       const from = traffic.sent;
-      await poll("traffic while it is frozen", async () => (traffic.sent - from > 2 * CHUNK ? true : null));
+      await eventually("traffic while it is frozen", async () =>
+        traffic.sent - from > 2 * CHUNK ? true : null,
+      );
       process.kill(tool, "SIGCONT");
     }
   } finally {

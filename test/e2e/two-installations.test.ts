@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Fault } from "@bulkhead/schema";
-import { spanDevice } from "@bulkhead/testkit";
+import { eventually, spanDevice } from "@bulkhead/testkit";
 import * as z from "zod";
-import { type Cli, eventually, eventuallyWell, openCli } from "./cli.ts";
+import { type Cli, eventuallyWell, openCli } from "./cli.ts";
 import { initPids, listContainers, listProjects } from "./containers.ts";
 
 const stack = new AsyncDisposableStack();

@@ -16,12 +16,12 @@ import {
   VaultState,
   VaultStatus,
 } from "@bulkhead/schema";
+import { eventually } from "@bulkhead/testkit";
 import { ApiClient } from "../../packages/cli/src/api-client.ts";
 import { CliError } from "../../packages/cli/src/error.ts";
 import { stageSite } from "../../packages/cli/src/stage-site.ts";
 import { askWarden } from "../../packages/cli/src/warden-client.ts";
 import { ASKED_RUNTIME } from "../runtime.ts";
-import { poll } from "./sensor-stand.ts";
 
 const [FIRST, SECOND] = ["e2e-vault", "e2e-vault-2"];
 const PASSPHRASE = "correct horse battery staple";
@@ -40,7 +40,7 @@ function sensor(name: string) {
   const status = () => api.get(API_ROUTES.status.path, SensorStatus);
   /** What each instrument is, once it is as meant; a sensord that is away is waited for. */
   const until = (what: string, is: (status: SensorStatus) => boolean) =>
-    poll(
+    eventually(
       () => what,
       async () => {
         try {

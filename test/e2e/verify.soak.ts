@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { requireSettings } from "@bulkhead/host";
 import type { ContainmentLayer } from "@bulkhead/schema";
 import { verify } from "@bulkhead/verify";
+import { eventually } from "@bulkhead/testkit";
+import { LAUNCHER } from "./cli.ts";
 import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
 
 test("verify proves a real instrument's twin contained, and is red where it is not", async (t) => {
@@ -14,6 +18,7 @@ test("verify proves a real instrument's twin contained, and is red where it is n
   await t.test("without a layer the attempt that it covers succeeds, and the proof is red", () => red(stand));
   await t.test("controls show what they must", () => controls(stand));
   await t.test("a canary that is killed midway has not passed", () => killed(stand));
+  await t.test("a canary goes with the command that asked for it", () => orphaned(stand));
   await t.test("nothing of a canary is left, and the instrument was never touched", () => left(stand));
 });
 
@@ -88,6 +93,23 @@ async function killed(stand: SensorStand): Promise<void> {
     user.some(({ status, observed }) => status === "failed" && observed === "no answer"),
     JSON.stringify(user),
   );
+}
+
+async function orphaned(stand: SensorStand): Promise<void> {
+  const asks = spawn(LAUNCHER, ["verify", "greeter", "--installation", stand.installation], {
+    stdio: "ignore",
+  });
+  const closed = once(asks, "close");
+  const isThere = () =>
+    stand.query("canary/state").then(
+      () => true,
+      () => false,
+    );
+  await eventually("the canary is there", isThere, 120_000);
+  asks.kill("SIGKILL");
+  await closed;
+  await eventually("the canary is gone", async () => !(await isThere()), 120_000);
+  await stand.audited("canary.lost", "greeter", /removed/);
 }
 
 async function left(stand: SensorStand): Promise<void> {

@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import { capture } from "@bulkhead/testkit";
 import { inNamed, inNetworkOf, packetsOf, recordIn } from "./inside.ts";
-import { FAR_END, SPAN_KEY, type SensorStand } from "./sensor-stand.ts";
+import { FAR_END, type SensorStand } from "./sensor-stand.ts";
+import { SPAN_KEY } from "./stand-site.ts";
 
 /** Who attacks: these stand in every frame and address of the attack. */
 export const ATTACKER_MAC = "026600000066";
