@@ -24,8 +24,14 @@ export async function processesOf(pid: number): Promise<{ readonly max: number; 
   return { max: await of("pids.max"), current: await of("pids.current") };
 }
 
-/** How often its share of the processors was used up: periods in which it had to wait for the next. */
-export async function throttledPeriods(pid: number): Promise<number> {
-  const text = await readFile(join(await groupDir(pid, "cpu", "cpu.stat"), "cpu.stat"), "utf8");
-  return Number(/^nr_throttled (?<count>\d+)$/m.exec(text)?.groups?.["count"]);
+/** Time of all processors that its processes took so far, in milliseconds. */
+export async function processorMs(pid: number): Promise<number> {
+  const read = async (controller: string, file: string): Promise<string | null> => {
+    const dir = await groupDir(pid, controller, file).catch(() => null);
+    return dir === null ? null : readFile(join(dir, file), "utf8");
+  };
+  const first = await read("cpuacct", "cpuacct.usage");
+  if (first !== null) return Number(first) / 1e6;
+  const second = await read("cpu", "cpu.stat");
+  return Number(/^usage_usec (?<count>\d+)$/m.exec(second ?? "")?.groups?.["count"]) / 1e3;
 }

@@ -11,7 +11,7 @@ import { eventually } from "@bulkhead/testkit";
 import { ATTACK_SCRIPTS, type AttackId } from "../bench/noisy/attack-scripts.ts";
 import { Inside } from "../bench/noisy/inside.ts";
 import { buildPacketHog } from "../bench/noisy/packet-hog.ts";
-import { processesOf, throttledPeriods } from "./control-group.ts";
+import { processesOf, processorMs } from "./control-group.ts";
 import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
 import { ENGINE_LINE } from "./stand-site.ts";
 
@@ -67,12 +67,15 @@ suite("limits", () => {
     await assertUnharmed();
   });
 
-  test("one that spins has its share of the processors, and waits for the next", async () => {
+  test("one that spins gets its share of the processors and no more", async () => {
     const init = await stand.initPid("noisy");
-    const before = await throttledPeriods(init);
     await using attack = await inside.node("noisy", ATTACK_SCRIPTS["cpu-spin"], SECONDS);
     assert.equal(attack.firstLine, "spins");
-    await eventually("it is throttled", async () => (await throttledPeriods(init)) > before + 5);
+    const [beganMs, before] = [performance.now(), await processorMs(init)];
+    await sleep(2_000);
+    const share = ((await processorMs(init)) - before) / (performance.now() - beganMs);
+    // Its manifest says half a processor; one period of it may be spent early.
+    assert.ok(share > 0 && share < 0.6, `${share} processors`);
     await assertUnharmed();
   });
 
