@@ -21,6 +21,7 @@ export interface Finding {
 
 const ATTEMPT_MS = 45_000;
 const NO_ANSWER = "no answer";
+const KILLED = "killed";
 
 export async function attack(input: {
   readonly adversary: Adversary | null;
@@ -33,31 +34,44 @@ export async function attack(input: {
   const findings: Finding[] = [];
   let { adversary } = input;
   for (const attempt of input.attempts) {
-    const look = await prepareWitness(attempt.witness, input.place, input.counters);
-    const deed = (await adversary?.run(attempt.id, input.params, ATTEMPT_MS)) ?? null;
-    const witness = await look();
-    const finding: Finding =
-      deed === null
-        ? {
-            attempt,
-            // Whoever was not there any more cannot have been killed by it.
-            observed: adversary === null ? NO_ANSWER : await withoutAnswer(attempt, input.place),
-            detail: "",
-            witness,
-          }
-        : { attempt, observed: deed.answer, detail: deed.detail, witness };
+    const finding = await attemptOnce(attempt, adversary, input);
     findings.push(finding);
     input.onFinding?.(finding);
-    if (deed === null || !((await adversary?.release(attempt.id, ATTEMPT_MS)) ?? false)) adversary = null;
+    const goesOn = finding.observed !== NO_ANSWER && finding.observed !== KILLED;
+    if (!goesOn || !((await adversary?.release(attempt.id, ATTEMPT_MS)) ?? false)) adversary = null;
   }
   adversary?.end();
   return findings;
 }
 
+async function attemptOnce(
+  attempt: Attempt,
+  adversary: Adversary | null,
+  { place, params, counters }: Pick<Parameters<typeof attack>[0], "place" | "params" | "counters">,
+): Promise<Finding> {
+  try {
+    const look = await prepareWitness(attempt.witness, place, counters);
+    const deed = (await adversary?.run(attempt.id, params, ATTEMPT_MS)) ?? null;
+    const witness = await look();
+    if (deed !== null) return { attempt, observed: deed.answer, detail: deed.detail, witness };
+    // Whoever was not there any more cannot have been killed by it.
+    const observed = adversary === null ? NO_ANSWER : await withoutAnswer(attempt, place);
+    return { attempt, observed, detail: "", witness };
+  } catch (error) {
+    // A witness that looks into a canary that has ended sees nothing; that is a finding, and the others still count.
+    if (await isThere(place)) throw error;
+    return { attempt, observed: NO_ANSWER, detail: "its canary was gone", witness: null };
+  }
+}
+
 /** An adversary that the kernel may kill is gone alone: where the whole canary is gone nothing was shown. */
 async function withoutAnswer(attempt: Attempt, place: Place): Promise<string> {
   if (attempt.mayKill !== true) return NO_ANSWER;
-  return (await readIfThere(`/proc/${place.pid}/stat`)) === null ? NO_ANSWER : "killed";
+  return (await isThere(place)) ? KILLED : NO_ANSWER;
+}
+
+async function isThere({ pid }: Place): Promise<boolean> {
+  return (await readIfThere(`/proc/${pid}/stat`)) !== null;
 }
 
 /** Stopped, by the answer and by the witness. */
