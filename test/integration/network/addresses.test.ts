@@ -46,6 +46,7 @@ test("a dedicated device goes in with its address, and back down and without it"
       state: "given",
       policy: "dd",
       addresses: ["192.0.2.10/24", "2001:db8::10/64"],
+      noLease: null,
     },
   ]);
   const own = stand.namespace("own");
