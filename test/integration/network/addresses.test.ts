@@ -38,6 +38,8 @@ test("a dedicated device goes in with its address, and back down and without it"
   const address = { addresses: ["192.0.2.10/24", "2001:db8::10/64"], gateways: [LAN4] };
   const nic = { instrument: "own", device: stand.device, address, policy: "dd" };
   const observe = async () => (await stand.network.observe({ ports: [], nics: [nic] })).nics;
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => stand.network.returnNic("own"));
   await stand.network.giveNic(nic);
   assert.deepEqual(await observe(), [
     {
