@@ -10,6 +10,7 @@ import { type BusInstrument, type BusPlan, planBus } from "@bulkhead/core";
 import { type Name, PLATFORM_NAME, type Site } from "@bulkhead/schema";
 import { SensordError } from "../error.ts";
 import { describeError, type Log } from "../log.ts";
+import { pause } from "../pause.ts";
 import type { Broker } from "./broker.ts";
 import type { GateSet } from "./gate-set.ts";
 import type { BusLimits } from "./limits.ts";
@@ -47,6 +48,8 @@ export interface GrantKeeperParts {
 
 export const CONNECT_TIMEOUT_MS = 10_000;
 const RETRY_MS = 3000;
+/** A broker that has just ended does not answer, and what is revoked must not wait for it. */
+const REVOKE_EARLY_MS = 2000;
 
 export class GrantKeeper {
   readonly #parts: GrantKeeperParts;
@@ -141,14 +144,17 @@ export class GrantKeeper {
     }
   }
 
-  /** Whether what is revoked has lost its consumers; where not, the rules must not wait for it. */
+  /** Whether what is revoked has lost its consumers; where not, the rules do not wait for it. */
   async #revokeEarly(plan: BusPlan): Promise<boolean> {
-    try {
-      await removeRevokedConsumers(await this.#parts.client.manager(CONNECT_TIMEOUT_MS), plan);
-      return true;
-    } catch (error) {
-      this.#parts.log.warn("consumers not removed yet", describeError(error));
-      return false;
-    }
+    const late = pause(REVOKE_EARLY_MS, this.#end.signal).then(() => "late" as const);
+    const removal = this.#parts.client
+      .manager(REVOKE_EARLY_MS)
+      .then((manager) => removeRevokedConsumers(manager, plan))
+      .then(() => "removed" as const)
+      .catch((error: unknown) => {
+        this.#parts.log.warn("consumers not removed yet", describeError(error));
+        return "failed" as const;
+      });
+    return (await Promise.race([removal, late])) === "removed";
   }
 }
