@@ -50,6 +50,8 @@ export interface RuntimeClient {
 }
 
 const defaultTimeoutMs = 120_000;
+/** A question that the daemon does not answer is asked again at the next look, which must not wait for it so long. */
+const readTimeoutMs = 30_000;
 /** What the container profile and this client rest on (LXD's doc/api-extensions.md). */
 const neededExtensions = [
   "container_syscall_filtering",
@@ -103,7 +105,7 @@ export async function openRuntimeClient(
       options,
     );
   const get: RuntimeClient["get"] = async (path, schema, options = {}) =>
-    read(schema, await send("GET", path, options), path);
+    read(schema, await send("GET", path, { timeoutMs: readTimeoutMs, ...options }), path);
   return {
     dialect,
     project,
@@ -116,7 +118,7 @@ export async function openRuntimeClient(
         socketPath,
         method: "GET",
         path: within(path, options),
-        timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
+        timeoutMs: options.timeoutMs ?? readTimeoutMs,
         signal: options.signal,
       });
       if (answer.statusCode === 404) return null;
