@@ -34,6 +34,23 @@ export function openFile(path: string, flags: number): Run {
   return (machine) => machine.open(path, flags);
 }
 
+/** Takes descriptors one after another, up to `most`, by a call that returns one, and holds them. */
+export function holdDescriptors(most: number, name: SyscallName, ...args: readonly Argument[]): Run {
+  return (machine): Deed => {
+    const held: number[] = [];
+    let errno: string | null = null;
+    while (held.length < most && errno === null) {
+      const made = machine.call(name, ...args);
+      ({ errno } = made);
+      if (errno === null) held.push(made.value);
+    }
+    return {
+      answer: errno ?? "done",
+      undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
+    };
+  };
+}
+
 /** Bytes of a structure: fields as [offset, size, value], little-endian. */
 export function bytes(
   size: number,

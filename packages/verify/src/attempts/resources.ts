@@ -1,6 +1,6 @@
 /** Attempts to take more than was given, at the cost of others. */
 import type { Attempt } from "../attempt.ts";
-import { bytes, byBoth } from "./acts.ts";
+import { holdDescriptors, bytes, byBoth } from "./acts.ts";
 
 const CANARY = { kind: "canary" } as const;
 const MIB = 1024 * 1024;
@@ -78,19 +78,7 @@ export const RESOURCES: readonly Attempt[] = [
     layers: ["open-files-limit"],
     control: CANARY,
     witness: { kind: "descriptor-count", above: 4096 },
-    run: (machine) => {
-      const held: number[] = [];
-      let errno: string | null = null;
-      while (held.length < 4500 && errno === null) {
-        const opened = machine.call("openat", -100, "/dev/null", 0, 0);
-        ({ errno } = opened);
-        if (errno === null) held.push(opened.value);
-      }
-      return {
-        answer: errno ?? "done",
-        undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
-      };
-    },
+    run: holdDescriptors(4500, "openat", -100, "/dev/null", 0, 0),
   },
   {
     id: "inotify",
@@ -101,19 +89,7 @@ export const RESOURCES: readonly Attempt[] = [
     layers: ["inotify-limit"],
     control: CANARY,
     witness: { kind: "descriptor-count", above: 100 },
-    run: (machine) => {
-      const held: number[] = [];
-      let errno: string | null = null;
-      while (held.length < 120 && errno === null) {
-        const made = machine.call("inotify_init1", 0);
-        ({ errno } = made);
-        if (errno === null) held.push(made.value);
-      }
-      return {
-        answer: errno ?? "done",
-        undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
-      };
-    },
+    run: holdDescriptors(120, "inotify_init1", 0),
   },
   {
     id: "locked-memory",

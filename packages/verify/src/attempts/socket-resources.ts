@@ -1,38 +1,33 @@
 /** Attempts to take memory, time of the kernel's or room in its tables by sockets. */
 import type { Attempt } from "../attempt.ts";
-import { bytes, syscall } from "./acts.ts";
+import { bytes, holdDescriptors, syscall } from "./acts.ts";
 
 const CANARY = { kind: "canary" } as const;
 
+const RING_WITHOUT_SOCKET = {
+  group: "resources",
+  actor: "user",
+  expected: ["EPERM"],
+  layers: ["seccomp-sockets"],
+  control: CANARY,
+  applies: (spec) => !spec.capabilities.includes("NET_RAW"),
+  witness: {
+    kind: "answer",
+    why: "without NET_RAW there is no packet socket: none is named, so that no ring is made where it is let in",
+  },
+} as const satisfies Partial<Attempt>;
+
 export const SOCKET_RESOURCES: readonly Attempt[] = [
   {
+    ...RING_WITHOUT_SOCKET,
     id: "packet-ring",
-    group: "resources",
     means: "Take memory outside of its limit by a packet ring.",
-    actor: "user",
-    expected: ["EPERM"],
-    layers: ["seccomp-sockets"],
-    control: CANARY,
-    applies: (spec) => !spec.capabilities.includes("NET_RAW"),
-    witness: {
-      kind: "answer",
-      why: "without NET_RAW there is no packet socket: none is named, so that no ring is made where it is let in",
-    },
     run: syscall("setsockopt", () => [1_000_000, 263, 5, bytes(16), 16], { reached: ["EBADF"] }),
   },
   {
+    ...RING_WITHOUT_SOCKET,
     id: "packet-ring-high-bits",
-    group: "resources",
     means: "The same with bits set that the kernel ignores and a filter might compare.",
-    actor: "user",
-    expected: ["EPERM"],
-    layers: ["seccomp-sockets"],
-    control: CANARY,
-    applies: (spec) => !spec.capabilities.includes("NET_RAW"),
-    witness: {
-      kind: "answer",
-      why: "without NET_RAW there is no packet socket: none is named, so that no ring is made where it is let in",
-    },
     run: syscall("setsockopt", () => [1_000_000, 0x1_0000_0107n, 0x1_0000_0005n, bytes(16), 16], {
       reached: ["EBADF"],
     }),
@@ -46,19 +41,7 @@ export const SOCKET_RESOURCES: readonly Attempt[] = [
     layers: ["open-files-limit"],
     control: CANARY,
     witness: { kind: "descriptor-count", above: 4096 },
-    run: (machine) => {
-      const held: number[] = [];
-      let errno: string | null = null;
-      while (held.length < 4500 && errno === null) {
-        const opened = machine.call("socket", 1, 2, 0);
-        ({ errno } = opened);
-        if (errno === null) held.push(opened.value);
-      }
-      return {
-        answer: errno ?? "done",
-        undo: () => held.forEach((descriptor) => machine.call("close", descriptor)),
-      };
-    },
+    run: holdDescriptors(4500, "socket", 1, 2, 0),
   },
   {
     id: "socket-filter",
