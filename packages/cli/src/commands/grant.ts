@@ -1,7 +1,7 @@
 /** grant and revoke: one line of a site's grants, written to the file after a look at it, and applied. */
 import { addGrant, type GrantEdit, removeGrant } from "@bulkhead/core";
 import { DottedName, Name } from "@bulkhead/schema";
-import { readFile, rename, stat, writeFile } from "node:fs/promises";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import type * as z from "zod";
@@ -80,11 +80,19 @@ async function edit(
   output.result({ changed: true, diff, ...reply }, () => renderReply(reply));
 }
 
-/** Whole or not at all; owner and mode stay. */
+/** Whole or not at all; owner and mode stay. What is written beside it is a new file, and nobody's link. */
 async function replaceFile(file: string, text: string): Promise<void> {
-  const { mode } = await stat(file);
+  const { mode, uid, gid } = await stat(file);
   const next = `${file}.bulkhead-next`;
-  await writeFile(next, text, { mode: mode & 0o777 });
+  await rm(next, { force: true });
+  const written = await open(next, "wx", 0o600);
+  try {
+    await written.writeFile(text);
+    await written.chown(uid, gid);
+    await written.chmod(mode & 0o777);
+  } finally {
+    await written.close();
+  }
   await rename(next, file);
 }
 
