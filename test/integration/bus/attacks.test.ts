@@ -15,7 +15,8 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts";
 import { readBrokerState } from "../../../packages/sensord/src/bus/broker-state.ts";
 import { freePort, TestBroker } from "../../../packages/testkit/src/broker.ts";
-import { BusFixture, DESIRED, EVIL, eventHeaders, hpub, IDS, PDNS, RawClient } from "./bus-fixture.ts";
+import { BusFixture, DESIRED, EVIL, eventHeaders, hpub, IDS, PDNS } from "./bus-fixture.ts";
+import { RawClient } from "./raw-client.ts";
 
 const MESSAGE = { id: "m", kind: "message.send", verb: "ruleset.apply" } as const;
 const ACCEPT = { id: "m", kind: "message.accept", verb: "ruleset.apply" } as const;

@@ -25,6 +25,7 @@ import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts"
 import { type BusLimits, DEFAULT_BUS_LIMITS } from "../../../packages/sensord/src/bus/limits.ts";
 import type { Log } from "../../../packages/sensord/src/log.ts";
 import { findNatsServer, freePort, TestBroker } from "../../../packages/testkit/src/broker.ts";
+import { RawClient } from "./raw-client.ts";
 
 export const IDS: BusInstrument = {
   name: "ids",
@@ -204,37 +205,6 @@ export class BusFixture implements AsyncDisposable {
   #own(connection: NatsConnection): NatsConnection {
     this.#stack.defer(() => connection.close());
     return connection;
-  }
-}
-
-/** Text over a socket, with all that came back. */
-export class RawClient implements Disposable {
-  readonly socket: Socket;
-  received = "";
-  closed = false;
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    socket.setEncoding("latin1").on("data", (text: string) => (this.received += text));
-    socket.on("error", () => undefined); // a refused connection may be reset
-    socket.on("close", () => (this.closed = true));
-  }
-
-  send(text: string): void {
-    this.socket.write(text, "latin1");
-  }
-
-  /** Waits for `pattern` in what came since the beginning. */
-  async until(pattern: RegExp): Promise<void> {
-    await eventually(`${pattern} in ${this.received.slice(-300)}`, () => pattern.test(this.received));
-  }
-
-  async untilClosed(): Promise<void> {
-    await eventually("the connection to be closed", () => this.closed);
-  }
-
-  [Symbol.dispose](): void {
-    this.socket.destroy();
   }
 }
 
