@@ -72,7 +72,6 @@ export async function linuxHost({
   const network = await kernelNetwork({
     commands,
     slug: layout.slug,
-    census,
     libDir: layout.libDir,
     onHint: hint,
   });
@@ -134,10 +133,10 @@ export async function linuxHost({
     },
 
     async observe({ taps, spans, segments, ports, nics, egress: wantedEgress }) {
-      const [found, networks, named, importedImages, allVolumes, allInboxes, egress] = await Promise.all([
+      const named = await census.take();
+      const [found, networks, importedImages, allVolumes, allInboxes, egress] = await Promise.all([
         containers.observe(),
-        network.observe({ ports, nics }),
-        census.take(),
+        network.observe({ ports, nics }, named),
         catalogueImages.observeImages(),
         volumes.observe(),
         inbox.observe(),
@@ -147,7 +146,7 @@ export async function linuxHost({
         taps,
         pids: new Map(found.flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]]))),
       };
-      const kernel = await datapath.observe(known);
+      const kernel = await datapath.observe(known, named);
       hints.follow(
         kernel.engines,
         [...spans, ...segments, ...nics, ...(wantedEgress === null ? [] : [wantedEgress])].map(

@@ -140,7 +140,7 @@ test("an instrument that ended just now is a broken or missing wire, not a failu
   const stale = new Map([...stand.pids, ["shares", process.pid]]);
   await stand.stopInstrument("ids");
   const known = { ...stand.known(), pids: stale };
-  const { taps } = await stand.datapath.observe(known);
+  const { taps } = await stand.observe(known);
   for (const tap of taps) assert.notEqual(tap.wire, "connected", tap.instrument);
   assert.equal((await stand.datapath.counters(known)).taps.length, 2);
 });
@@ -180,7 +180,7 @@ test("a span is given back as it was", async () => {
   await stand.datapath.removeEngine(engine);
   assert.equal(await describeDevice(stand), before);
   assert.equal((await stand.commands.run(["ethtool", "-k", stand.device])).stdout, features);
-  const { engines, spans, taps, devices } = await stand.datapath.observe(stand.known());
+  const { engines, spans, taps, devices } = await stand.observe();
   assert.deepEqual({ engines, spans, taps }, { engines: [], spans: [], taps: [] });
   assert.ok(devices.includes(stand.device));
 });
@@ -192,15 +192,15 @@ test("a mirror whose instrument is forgotten can be removed", async () => {
   await stand.stopInstrument("gone");
   stand.filters.delete("gone");
   await eventually("the wire goes with its instrument", async () => {
-    const { taps } = await stand.datapath.observe(stand.known());
+    const { taps } = await stand.observe();
     return !taps.some(({ instrument }) => instrument === "gone");
   });
-  const { taps } = await stand.datapath.observe(stand.known());
+  const { taps } = await stand.observe();
   const [stray] = taps.filter(({ instrument }) => instrument !== "ids");
   assert.match(stray?.instrument ?? "", /^stray-[0-9a-f]{8}$/);
   assert.deepEqual([taps.length, stray?.wire, stray?.filter], [2, "none", null]);
   await stand.datapath.removeMirror({ engine, instrument: stray?.instrument ?? "" });
-  assert.equal((await stand.datapath.observe(stand.known())).taps.length, 1);
+  assert.equal((await stand.observe()).taps.length, 1);
   const { stdout } = await stand.commands.run([
     ...stand.inEngine,
     "tc",
@@ -223,7 +223,7 @@ interface Seen {
 }
 
 async function stateOf(stand: SensorStand): Promise<Seen> {
-  const { spans, taps } = await stand.datapath.observe(stand.known());
+  const { spans, taps } = await stand.observe();
   const tap = taps.find(({ instrument }) => instrument === "ids");
   return { span: spans[0]?.state ?? "none", wire: tap?.wire ?? "none", filter: tap?.filter ?? null };
 }

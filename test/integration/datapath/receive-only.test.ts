@@ -38,7 +38,7 @@ test("whatever root of an instrument sends, with every right over its own networ
   // Beside ours: what its kernel sent for ARP and IPv6.
   assert.ok(guardDropped >= 6 + redirected + 2, `${guardDropped} dropped by a guard`);
   assert.equal(taps.find(({ instrument }) => instrument === "pdns")?.guardDropped, 0);
-  const state = await stand.datapath.observe(stand.known());
+  const state = await stand.observe();
   assert.equal(state.spans[0]?.state, "guarded");
   assert.equal(state.taps.find(({ instrument }) => instrument === "pdns")?.wire, "connected");
 });
@@ -87,7 +87,7 @@ test("each guard alone keeps a frame off the network, and without any it gets th
   assert.equal(await arrivals(), 0, "XDP alone");
   await stand.datapath.takeSpan(stand.span);
   await stand.datapath.connectWire({ engine, instrument: "ids", pid: stand.pids.get("ids") ?? 0 });
-  const state = await stand.datapath.observe(stand.known());
+  const state = await stand.observe();
   assert.equal(state.spans[0]?.state, "guarded");
   assert.equal(state.taps[0]?.wire, "connected");
 });
@@ -117,7 +117,7 @@ test("root of a container that joined the engine's namespace can read counters a
     (await stand.commands.run([...joined, "tc", "-s", "actions", "list", "action", "mirred"])).stdout,
     /pkt/,
   );
-  const state = await stand.datapath.observe(stand.known());
+  const state = await stand.observe();
   assert.equal(state.spans[0]?.state, "guarded");
   assert.equal(state.taps[0]?.wire, "connected");
 });

@@ -53,7 +53,7 @@ test("a filter as long as is allowed is one that tc and kernel take", async () =
   const filter = bytes(low);
   stand.filters.set("ids", filter);
   await stand.datapath.setMirror({ engine, instrument: "ids", interface: spanKey, filter });
-  assert.equal((await stand.datapath.observe(stand.known())).taps[0]?.filter, filter);
+  assert.equal((await stand.observe()).taps[0]?.filter, filter);
 });
 
 test("compiled against lo is compiled against the span", async () => {
@@ -135,7 +135,7 @@ test("a device that somebody needs is not taken", async (t) => {
   });
   await t.test("and then it is", async () => {
     await second.datapath.takeSpan(second.span);
-    assert.equal((await second.datapath.observe(second.known())).spans[0]?.state, "guarded");
+    assert.equal((await second.observe()).spans[0]?.state, "guarded");
   });
 });
 
@@ -148,7 +148,7 @@ test("a namespace that is not ours is left alone", async () => {
     await assert.rejects(stand.datapath.createEngine("other"), { code: "datapath-namespace-foreign" });
     await stand.datapath.removeEngine("other");
     assert.match((await stand.commands.run(["ip", "netns", "list"])).stdout, new RegExp(name));
-    assert.deepEqual((await stand.datapath.observe(stand.known())).engines, [engine]);
+    assert.deepEqual((await stand.observe()).engines, [engine]);
   } finally {
     await stand.commands.run(["ip", "netns", "del", name]);
   }
@@ -160,7 +160,7 @@ test("a wire goes neither into the host's namespace nor into the engine's", asyn
   await assert.rejects(connect(process.pid), { code: "datapath-instrument-shares-network" });
   await assert.rejects(connect(2 ** 30), { code: "datapath-instrument-gone" });
   await assert.rejects(connect(0), { code: "datapath-instrument-gone" });
-  assert.deepEqual((await stand.datapath.observe(stand.known())).taps, []);
+  assert.deepEqual((await stand.observe()).taps, []);
 });
 
 /** About 1.9 instructions a term, and quick to compile: libpcap's optimizer is slow with long lists of hosts. */

@@ -13,7 +13,7 @@ import { hostCommands } from "../../../packages/warden/src/commands.ts";
 import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
 import type { Commands } from "../../../packages/warden/src/commands.ts";
 import { kernelDatapath } from "../../../packages/warden/src/datapath/datapath.ts";
-import type { Datapath, Known } from "../../../packages/warden/src/datapath/datapath.ts";
+import type { Datapath, DatapathState, Known } from "../../../packages/warden/src/datapath/datapath.ts";
 import { wireDeviceName } from "../../../packages/warden/src/datapath/naming.ts";
 import { frameTool } from "./frame-tool.ts";
 import type { FrameTool } from "./frame-tool.ts";
@@ -39,6 +39,8 @@ export interface SensorStand extends AsyncDisposable {
   readonly filters: Map<string, string>;
   readonly pids: Map<string, number>;
   known(): Known;
+  /** A look at the kernel, by what the stand knows unless told otherwise. */
+  observe(known?: Known): Promise<DatapathState>;
   /** Starts a process with a network namespace of its own in an instrument's stead; returns its pid. */
   startInstrument(name: string): Promise<number>;
   stopInstrument(name: string): Promise<void>;
@@ -58,7 +60,8 @@ export async function makeStand(): Promise<SensorStand> {
   const device = `bhdp${id}`;
   const network = `bhdp-${id}-net`;
   const commands = hostCommands();
-  const datapath = kernelDatapath({ commands, slug, census: new NamespaceCensus(commands) });
+  const census = new NamespaceCensus(commands);
+  const datapath = kernelDatapath({ commands, slug, census });
   await using undo = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), "bhdp-"));
   undo.defer(() => rmSync(directory, { recursive: true }));
@@ -76,6 +79,10 @@ export async function makeStand(): Promise<SensorStand> {
     for (const stop of stops.values()) await stop();
   });
 
+  const known = (): Known => ({
+    pids,
+    taps: Array.from(filters, ([instrument, filter]) => ({ engine, instrument, filter })),
+  });
   const stand = {
     slug,
     device,
@@ -88,10 +95,8 @@ export async function makeStand(): Promise<SensorStand> {
     span: { engine, interface: spanKey, device },
     filters,
     pids,
-    known: () => ({
-      pids,
-      taps: Array.from(filters, ([instrument, filter]) => ({ engine, instrument, filter })),
-    }),
+    known,
+    observe: async (what = known()) => datapath.observe(what, await census.take()),
     async startInstrument(name: string) {
       const child = spawn("unshare", ["-n", "sleep", "infinity"], { stdio: "ignore" });
       const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));

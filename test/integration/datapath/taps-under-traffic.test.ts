@@ -21,7 +21,7 @@ test("adding, changing, breaking and removing a tap costs the others no frame", 
     }
     await stand.stopInstrument("pdns");
     await eventually("the wire goes with its instrument", async () => {
-      const { taps } = await stand.datapath.observe(stand.known());
+      const { taps } = await stand.observe();
       return taps.find(({ instrument }) => instrument === "pdns")?.wire === "none";
     });
     await stand.datapath.disconnectWire({ engine, instrument: "pdns" });

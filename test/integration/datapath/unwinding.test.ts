@@ -19,13 +19,13 @@ test("a span whose taking fails at any command is on the host again, as it was",
     },
     async () => {
       assert.equal(await deviceOf(stand), before);
-      assert.deepEqual((await stand.datapath.observe(stand.known())).spans, []);
+      assert.deepEqual((await stand.observe()).spans, []);
     },
     // A driver that refuses a larger MTU is put up with.
     () => stand.datapath.releaseSpan(stand.span),
   );
   assert.ok(failures > 8, String(failures));
-  assert.equal((await stand.datapath.observe(stand.known())).spans[0]?.state, "guarded");
+  assert.equal((await stand.observe()).spans[0]?.state, "guarded");
 });
 
 test("a wire whose making fails at any command leaves none", async () => {
@@ -38,13 +38,13 @@ test("a wire whose making fails at any command leaves none", async () => {
       await datapath.connectWire({ engine, instrument: "ids", pid });
     },
     async () => {
-      assert.deepEqual((await stand.datapath.observe(stand.known())).taps, []);
+      assert.deepEqual((await stand.observe()).taps, []);
       const { stdout } = await stand.commands.run([...stand.inInstrument("ids"), "ip", "-o", "link", "show"]);
       assert.doesNotMatch(stdout, /mon0/);
     },
   );
   assert.ok(failures > 6, String(failures));
-  assert.equal((await stand.datapath.observe(stand.known())).taps[0]?.wire, "connected");
+  assert.equal((await stand.observe()).taps[0]?.wire, "connected");
 });
 
 test("a new mirror whose setting fails leaves none, and a change that fails leaves the former or says so", async () => {
@@ -67,13 +67,13 @@ test("a new mirror whose setting fails leaves none, and a change that fails leav
     assert.doesNotMatch(filters.stdout, /pref 100 /);
     assert.deepEqual((await stand.datapath.counters(stand.known())).taps, []);
   });
-  assert.equal((await stand.datapath.observe(stand.known())).taps[0]?.filter, "ip");
+  assert.equal((await stand.observe()).taps[0]?.filter, "ip");
   await failEach(stand, set("arp"), async () => {
-    const [tap] = (await stand.datapath.observe(stand.known())).taps;
+    const [tap] = (await stand.observe()).taps;
     assert.ok(tap?.filter === "ip" || tap?.filter === null, String(tap?.filter));
   });
   stand.filters.set("ids", "arp");
-  assert.equal((await stand.datapath.observe(stand.known())).taps[0]?.filter, "arp");
+  assert.equal((await stand.observe()).taps[0]?.filter, "arp");
 });
 
 /** Runs a step with its first, second, … changing command failing, until it gets through; returns how many failed. */

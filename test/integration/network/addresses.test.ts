@@ -8,10 +8,10 @@ import { LAN4, listen, makeNetworkStand, reach, until } from "./network-stand.ts
 
 test("an address by DHCP is asked for, checked, and set with its rules", async () => {
   await using stand = await makeNetworkStand();
-  const { network, ports } = stand;
+  const { network } = stand;
   const port = await stand.connect({ instrument: "pot", address: "dhcp", listen: ["tcp/2200"] });
   const observe = async () => {
-    const found = await network.observe({ ports, nics: [] });
+    const found = await stand.observe();
     return found.ports.find((p) => p.instrument === "pot");
   };
   await using serverHeld = new AsyncDisposableStack();
@@ -37,7 +37,7 @@ test("a dedicated device goes in with its address, and back down and without it"
   await stand.network.removeSegment("dmz");
   const address = { addresses: ["192.0.2.10/24", "2001:db8::10/64"], gateways: [LAN4] };
   const nic = { instrument: "own", device: stand.device, address, policy: "dd" };
-  const observe = async () => (await stand.network.observe({ ports: [], nics: [nic] })).nics;
+  const observe = async () => (await stand.observe([nic])).nics;
   await using undo = new AsyncDisposableStack();
   undo.defer(() => stand.network.returnNic("own"));
   await stand.network.giveNic(nic);

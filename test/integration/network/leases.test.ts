@@ -14,7 +14,7 @@ const WORD: DhcpWord = { address: "192.0.2.60", mask: "255.255.255.0", router: L
 
 test("a lease that is renewed, changed, a lie, and lost", async (t) => {
   await using stand = await makeNetworkStand();
-  const { network, ports } = stand;
+  const { network } = stand;
   await using liar = await startDhcpLiar(stand.lan.name, LAN4);
   await stand.connect({ instrument: "two", address: { addresses: ["192.0.2.50/24"], gateways: [] } });
   const port = await stand.connect({
@@ -28,12 +28,11 @@ test("a lease that is renewed, changed, a lie, and lost", async (t) => {
   potHeld.use(await listen(pot, [2200]));
   const file = join(stand.directory, "leases.pcap");
   await using watch = await capture({ namespace: stand.lan.name, device: "lan0", file });
-  const noLease = async () =>
-    (await network.observe({ ports, nics: [] })).ports.find((p) => p.instrument === "pot")?.noLease;
+  const noLease = async () => (await stand.observe()).ports.find((p) => p.instrument === "pot")?.noLease;
   /** As warden holds it: what is not as it should be is set. */
   const has = (...addresses: readonly string[]) =>
     until(`pot has ${addresses.join(" ") || "no address"}`, async () => {
-      const found = (await network.observe({ ports, nics: [] })).ports.find((p) => p.instrument === "pot");
+      const found = (await stand.observe()).ports.find((p) => p.instrument === "pot");
       if (found?.state === "broken") await network.connectPort(port);
       return found?.state === "connected" && found.addresses.join(" ") === addresses.join(" ");
     });

@@ -10,7 +10,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DesiredPort } from "@bulkhead/core";
+import type { DesiredNic, DesiredPort } from "@bulkhead/core";
 import { makeNamespace, type NetworkNamespace, runCommand, tryCommand } from "@bulkhead/testkit";
 import { hostCommands } from "../../../packages/warden/src/commands.ts";
 import { NamespaceCensus } from "../../../packages/warden/src/datapath/namespace-census.ts";
@@ -31,6 +31,8 @@ export interface NetworkStand extends AsyncDisposable {
   /** The ports that there shall be, for `observe`. */
   readonly ports: DesiredPort[];
   connect(port: Partial<DesiredPort> & Pick<DesiredPort, "instrument">): Promise<DesiredPort>;
+  /** A look at the kernel, for the stand's ports unless told otherwise. */
+  observe(nics?: readonly DesiredNic[]): Promise<Awaited<ReturnType<Network["observe"]>>>;
   state(instrument: string): Promise<string | undefined>;
   namespace(instrument: string): string;
 }
@@ -51,10 +53,10 @@ export async function makeNetworkStand(): Promise<NetworkStand> {
   await lan.ip("addr", "add", `${LAN4}/24`, "dev", "lan0");
   await lan.ip("addr", "add", `${LAN6}/64`, "dev", "lan0", "nodad");
   await lan.ip("link", "set", "lan0", "up");
+  const census = new NamespaceCensus(commands);
   const network = await kernelNetwork({
     commands,
     slug,
-    census: new NamespaceCensus(commands),
     libDir: directory,
     onHint: () => undefined,
   });
@@ -64,6 +66,8 @@ export async function makeNetworkStand(): Promise<NetworkStand> {
     for (const { instrument } of ports) await network.disconnectPort(instrument);
   });
   await network.createSegment({ segment: SEGMENT, device, vlan: null });
+  const observe = async (nics: readonly DesiredNic[] = []) =>
+    network.observe({ ports, nics }, await census.take());
   const owned = undo.move();
   return {
     slug,
@@ -88,8 +92,9 @@ export async function makeNetworkStand(): Promise<NetworkStand> {
       await network.connectPort(whole);
       return whole;
     },
+    observe,
     async state(instrument) {
-      const found = await network.observe({ ports, nics: [] });
+      const found = await observe();
       return found.ports.find((p) => p.instrument === instrument)?.state;
     },
     namespace: (instrument) => `${slug}-${instrument}`,

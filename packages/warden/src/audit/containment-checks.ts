@@ -3,7 +3,7 @@
  * found. Each look at the host reads everything back; the first after the start is recorded at once,
  * and those that follow as one entry an hour, with their count.
  *
- * What was put right is recorded step by step elsewhere: see hold/holder.ts.
+ * What was put right is recorded step by step elsewhere: see hold/passes.ts.
  */
 import type { Observed } from "@bulkhead/schema";
 import type { Audit, Host } from "../hold/ports.ts";

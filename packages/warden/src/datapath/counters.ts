@@ -43,25 +43,25 @@ export interface EngineCounters {
   readonly wires: readonly WireCounts[];
 }
 
-/**
- * Reads one engine.
- *
- * @param namespace the engine's
- * @param instruments taps to read; one that has no mirror is left out.
- * @param pids host pid of each running instrument's init; without one the far end of the wire is not read.
- * @param former counts of the former wires of a tap that has none at present.
- * @param resting gives the former reading again where nothing moved.
- */
-export async function observeCounters(
-  commands: Commands,
-  namespace: NetworkNamespace,
-  slug: string,
-  engine: string,
-  instruments: readonly string[],
-  pids: ReadonlyMap<string, number>,
-  former: (tap: TapId) => CarriedCounts,
-  resting: RestingCounters,
-): Promise<EngineCounters> {
+export interface CountersInput {
+  readonly commands: Commands;
+  /** The engine's. */
+  readonly namespace: NetworkNamespace;
+  readonly slug: string;
+  readonly engine: string;
+  /** Taps to read; one that has no mirror is left out. */
+  readonly instruments: readonly string[];
+  /** Host pid of each running instrument's init; without one the far end of the wire is not read. */
+  readonly pids: ReadonlyMap<string, number>;
+  /** Counts of the former wires of a tap that has none at present. */
+  readonly former: (tap: TapId) => CarriedCounts;
+  /** Gives the former reading again where nothing moved. */
+  readonly resting: RestingCounters;
+}
+
+/** Reads one engine. */
+export async function observeCounters(input: CountersInput): Promise<EngineCounters> {
+  const { commands, namespace, slug, engine, instruments, pids, former, resting } = input;
   const observeArrivals = async (): Promise<Arrivals> => {
     const found = new Map<string, number | null>();
     for (const instrument of instruments) {

@@ -23,7 +23,7 @@ import type { FilterCheck } from "./filter.ts";
 import type { MirrorSpec } from "./mirror.ts";
 import { mirrorState, removeMirror, setMirror, strayTaps } from "./mirror.ts";
 import { hostNamespace, observeLinks } from "./namespace.ts";
-import type { NamespaceCensus } from "./namespace-census.ts";
+import type { NamespaceCensus, NamespaceView } from "./namespace-census.ts";
 import type { TapId } from "./naming.ts";
 import { checkedName, parseWireTag, spanDeviceName } from "./naming.ts";
 import { RestingCounters } from "./resting-counters.ts";
@@ -69,7 +69,8 @@ export interface DatapathCounters {
 export interface Datapath {
   /** For `lxc.namespace.share.net` of the engine's container. */
   enginePath(engine: string): string;
-  observe(known: Known): Promise<DatapathState>;
+  /** @param views what a census has just found */
+  observe(known: Known, views: readonly NamespaceView[]): Promise<DatapathState>;
   counters(known: Known): Promise<DatapathCounters>;
   checkFilter(expression: string): Promise<FilterCheck>;
   createEngine(engine: string): Promise<void>;
@@ -121,7 +122,7 @@ export function kernelDatapath({ commands, slug, census, compilerUid = 65_534 }:
 
   return {
     enginePath: (engine) => engineNamespacePath(slug, engine),
-    observe: async (known) => observe(commands, slug, readers, enginesOf(await census.take(), slug), known),
+    observe: (known, views) => observe(commands, slug, readers, enginesOf(views, slug), known),
     async counters(known) {
       const found = [];
       // Only those that have a tap to read: looking for others costs a program for each namespace of the host.
@@ -130,10 +131,11 @@ export function kernelDatapath({ commands, slug, census, compilerUid = 65_534 }:
         const instruments = known.taps.flatMap((tap) => (tap.engine === engine ? [tap.instrument] : []));
         const namespace = readers.in(engineNamespace(commands, slug, engine));
         found.push(
-          await observeCounters(
-            ...[commands, namespace, slug, engine],
-            ...[instruments, known.pids, countsOf, resting],
-          ),
+          await observeCounters({
+            ...{ commands, namespace, slug, engine, instruments, resting },
+            pids: known.pids,
+            former: countsOf,
+          }),
         );
       }
       found.flatMap(({ wires }) => wires).forEach(remember);

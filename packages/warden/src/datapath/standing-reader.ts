@@ -128,6 +128,8 @@ class Reader {
 
   /** Whether the path stands for the namespace that the reader is in: a name may have been given to another. */
   async isInPlace(): Promise<boolean> {
+    // Its number may be another process' by now.
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return false;
     // Until then it may be on its way in.
     if (!this.#hasAnswered) return true;
     const own = await stat(`/proc/${this.#child.pid}/ns/net`).catch(nullIfMissing);

@@ -18,7 +18,7 @@ import {
 import type { Commands } from "../commands.ts";
 import { namespaceDirectory } from "../datapath/named-namespaces.ts";
 import { type NetworkNamespace, observeDevices } from "../datapath/namespace.ts";
-import type { NamespaceCensus, NamespaceView } from "../datapath/namespace-census.ts";
+import type { NamespaceView } from "../datapath/namespace-census.ts";
 import { isWardenError } from "../error.ts";
 import { AddressClients, leaseAddresses } from "./address.ts";
 import { NO_ADDRESSES, staticAddresses, type WantedAddresses } from "./device-addresses.ts";
@@ -48,7 +48,11 @@ export interface KnownNetwork {
 }
 
 export interface Network {
-  observe(known: KnownNetwork): Promise<Pick<Observed, "segments" | "ports" | "nics" | "vlanDevices">>;
+  /** @param views what a census has just found */
+  observe(
+    known: KnownNetwork,
+    views: readonly NamespaceView[],
+  ): Promise<Pick<Observed, "segments" | "ports" | "nics" | "vlanDevices">>;
   createSegment(segment: SegmentTag): Promise<void>;
   removeSegment(segment: string): Promise<void>;
   connectPort(port: DesiredPort): Promise<void>;
@@ -66,7 +70,6 @@ export interface Network {
 export interface NetworkOptions {
   readonly commands: Commands;
   readonly slug: string;
-  readonly census: NamespaceCensus;
   readonly libDir: string;
   /** Of the DHCP clients: an unprivileged uid that owns nothing. `nobody` by default. */
   readonly clientUid?: number;
@@ -75,7 +78,7 @@ export interface NetworkOptions {
 }
 
 export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
-  const { commands, slug, census, libDir, clientUid = 65_534, onHint } = options;
+  const { commands, slug, libDir, clientUid = 65_534, onHint } = options;
   const machine = await machineId();
   const vlanDevices = await canMakeVlans(commands);
   let known: KnownNetwork = { ports: [], nics: [] };
@@ -109,9 +112,8 @@ export async function kernelNetwork(options: NetworkOptions): Promise<Network> {
   };
 
   return {
-    async observe(next) {
+    async observe(next, views) {
       known = next;
-      const views = await census.take();
       const ports: Observed["ports"] = [];
       const nics: Observed["nics"] = [];
       const joined = joinedOf(slug, views);
