@@ -26,7 +26,7 @@ export function addGrant(text: string, edit: GrantEdit): GrantEditOutcome {
     made.add(entry);
     document.setIn(["grants", keyOf(edit)], made);
   } else list.add(entry);
-  return { outcome: "changed", text: render(document) };
+  return { outcome: "changed", text: asWritten(text, render(document)) };
 }
 
 export function removeGrant(text: string, edit: GrantEdit): GrantEditOutcome {
@@ -40,7 +40,7 @@ export function removeGrant(text: string, edit: GrantEdit): GrantEditOutcome {
   if (list.items.length === 0) document.deleteIn(["grants", keyOf(edit)]);
   const grants = document.get("grants");
   if (isMap(grants) && grants.items.length === 0) document.delete("grants");
-  return { outcome: "changed", text: render(document) };
+  return { outcome: "changed", text: asWritten(text, render(document)) };
 }
 
 type Read =
@@ -78,4 +78,23 @@ function keyOf({ kind }: GrantEdit): "events" | "messages" {
 
 function render(document: Document): string {
   return document.toString({ lineWidth: 0, flowCollectionPadding: true });
+}
+
+/** The edited text with its author's own spacing in all lines that the edit left alone. */
+function asWritten(text: string, edited: string): string {
+  const written = text.split("\n");
+  const before = render(parseDocument(text)).split("\n");
+  const after = edited.split("\n");
+  // Rendering folded or joined lines: which is which cannot be told.
+  if (before.length !== written.length) return edited;
+  const most = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < most && before[head] === after[head]) head += 1;
+  let tail = 0;
+  while (tail < most - head && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1;
+  return [
+    ...written.slice(0, head),
+    ...after.slice(head, after.length - tail),
+    ...written.slice(written.length - tail),
+  ].join("\n");
 }
