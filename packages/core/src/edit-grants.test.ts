@@ -38,7 +38,10 @@ test("a grant is added where it belongs, and comments and order stay", () => {
 test("what was added is taken away again, and nothing else", () => {
   const without = textOf(removeGrant(textOf(addGrant(SITE, MESSAGE)), MESSAGE));
   assert.equal(without, SITE);
-  assert.ok(textOf(addGrant(SITE, MESSAGE)).startsWith(SITE), "one more entry behind all that its author wrote");
+  assert.ok(
+    textOf(addGrant(SITE, MESSAGE)).startsWith(SITE),
+    "one more entry behind all that its author wrote",
+  );
   const [before, after] = [parseSite(SITE, "a"), parseSite(without, "b")];
   assert.ok(before.ok && after.ok);
   assert.deepEqual(after.value, before.value);
