@@ -1,4 +1,5 @@
 /** Which benches there are: what each measures, in parts that can be asked for by name, and how. */
+import { benchBus, BUS_PARTS } from "./bus/bench.ts";
 import { ATTACKS, benchNoisy } from "./noisy/bench.ts";
 import type { Result } from "./result.ts";
 import { benchSensor, SENSOR_PARTS } from "./sensor/bench.ts";
@@ -44,6 +45,11 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
     title: "an instrument's start with everything on, beside plain LXD",
     parts: START_PARTS,
     measure: benchStart,
+  },
+  bus: {
+    title: "events through the gates beside the broker alone",
+    parts: BUS_PARTS,
+    measure: (options) => benchBus({ ...options, parts: chosen(BUS_PARTS, options.parts) }),
   },
   vault: {
     title: "encrypted volumes beside plain ext4 and gocryptfs",
