@@ -15,7 +15,7 @@ import { checkVault } from "./check-vault.ts";
 import { errorMessage, HostError } from "./error.ts";
 import { absent, failed, type HostCheck, ok } from "./host-check.ts";
 import { readSettings } from "./installations.ts";
-import { probeKernel } from "./kernel-probe.ts";
+import { type KernelFeature, probeKernel } from "./kernel-probe.ts";
 import { observeRuntimes } from "./runtime-daemon.ts";
 import { RUNTIME_PACKAGES } from "./runtime-choice.ts";
 import { hasLine, SUBORDINATE_FILES, SUBORDINATE_LINE } from "./subordinate-ids.ts";
@@ -114,26 +114,35 @@ async function checkKernel(before: boolean): Promise<readonly HostCheck[]> {
     features = await probeKernel();
   } catch (error) {
     if (!(error instanceof HostError) || error.code !== "host-command-missing") throw error;
-    return [ok("kernel", version), lacking(before, "kernel-features", "iproute2 is not installed")];
+    return [ok("kernel", version), lacking(before, "kernel-features", errorMessage(error))];
   }
-  return [
-    ok("kernel", version),
-    ...features.map(({ feature, present, reason }) =>
-      present
-        ? ok(`kernel-${feature}`, "tried in a namespace of its own")
-        : feature === "vlan"
-          ? absent(
-              "kernel-vlan",
-              `no VLAN devices (${reason}): a segment or egress interface with a VLAN waits`,
-              "load the module 8021q, or give the VLAN a device of its own on the switch",
-            )
-          : failed(
-              `kernel-${feature}`,
-              reason,
-              `use a kernel with ${feature} (the distribution's own has it), or load its module`,
-            ),
-    ),
-  ];
+  return [ok("kernel", version), ...features.map(judgeFeature)];
+}
+
+/** What only some sites need is absent where it is missing, and what needs it waits. */
+const WITHOUT: Partial<
+  Record<KernelFeature["feature"], { readonly waits: string; readonly advice: string }>
+> = {
+  vlan: {
+    waits: "a segment or egress interface with a VLAN",
+    advice: "load the module 8021q, or give the VLAN a device of its own on the switch",
+  },
+  "connection-limit": {
+    waits: "an instrument with a port on a segment",
+    advice: "load the module nft_connlimit, or use a kernel with NFT_CONNLIMIT",
+  },
+};
+
+function judgeFeature({ feature, present, reason }: KernelFeature): HostCheck {
+  const id = `kernel-${feature}`;
+  if (present) return ok(id, "tried in a namespace of its own");
+  const without = WITHOUT[feature];
+  if (without !== undefined) return absent(id, `${reason}: ${without.waits} waits`, without.advice);
+  return failed(
+    id,
+    reason,
+    `use a kernel with ${feature} (the distribution's own has it), or load its module`,
+  );
 }
 
 async function checkCgroup(): Promise<HostCheck> {

@@ -13,12 +13,12 @@ import { XDP_SECTION, xdpObject } from "./xdp-object.ts";
 
 /** One feature of the kernel; `reason` is the tool's own message where it is missing. */
 export interface KernelFeature {
-  readonly feature: "netns" | "veth" | "clsact" | "cls-bpf" | "mirred" | "xdp" | "vlan";
+  readonly feature: "netns" | "veth" | "clsact" | "cls-bpf" | "mirred" | "xdp" | "vlan" | "connection-limit";
   readonly present: boolean;
   readonly reason: string;
 }
 
-/** Tries each feature; needs root, iproute2, and takes about 0.2 s. @throws HostError `host-command-missing` */
+/** Tries each feature; needs root, iproute2, nftables, and takes about 0.2 s. @throws HostError `host-command-missing` */
 export async function probeKernel(): Promise<readonly KernelFeature[]> {
   const name = `bulkhead-probe-${randomBytes(4).toString("hex")}`;
   await using stack = new AsyncDisposableStack();
@@ -64,6 +64,13 @@ export async function probeKernel(): Promise<readonly KernelFeature[]> {
   ]);
   await attempt("vlan", [
     [...ip, "link", "add", "link", "probe0", "name", "probe2", "type", "vlan", "id", "2"],
+  ]);
+  const nft = ["ip", "netns", "exec", name, "nft", "add"];
+  // NFT_CONNLIMIT, for the count of connections that an instrument on a segment may hold.
+  await attempt("connection-limit", [
+    [...nft, "table", "inet", "probe"],
+    [...nft, "chain", "inet", "probe", "probe"],
+    [...nft, "rule", "inet", "probe", "probe", "ct", "count", "over", "1", "drop"],
   ]);
   return features;
 }
