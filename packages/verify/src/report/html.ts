@@ -69,11 +69,17 @@ function section(name: string, results: readonly Result[]): string {
     if (own.length === 0) return "";
     const lines = own.map(
       (one) =>
-        `<tr><td>${text(one.means)}<br><code>${text(one.attempt)}</code>, as ${one.actor}</td><td class="${one.status}">${one.status}</td><td><code>${text(one.observed)}</code></td><td>${text(one.witness ?? "nothing")}</td><td>${text(one.layers.join(", "))}${controlWords(one)}</td></tr>`,
+        `<tr><td>${text(one.means)}<br><code>${text(one.attempt)}</code>, as ${one.actor}</td><td class="${one.status}">${one.status}</td><td><code>${text(one.observed)}</code></td><td>${text(seenWords(one))}</td><td>${text(one.layers.join(", "))}${controlWords(one)}</td></tr>`,
     );
     return `<h3>${group}</h3><table><tr><th>What was tried</th><th>Result</th><th>Answer</th><th>Seen from outside</th><th>Held by</th></tr>${lines.join("")}</table>`;
   });
   return `<h2>${text(name)}</h2>${parts.join("")}`;
+}
+
+/** "Nothing" is said only where somebody was looking. */
+function seenWords({ witness, unseen }: Result): string {
+  if (witness !== null) return witness;
+  return unseen === null ? "nothing" : `cannot be seen from outside: ${unseen}`;
 }
 
 function controlWords({ controls }: Result): string {

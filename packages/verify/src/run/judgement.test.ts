@@ -90,6 +90,7 @@ test("a proof is not ok for an instrument of which nothing was tested, or with a
     expected: ["EPERM"],
     observed: "EPERM",
     witness: null,
+    unseen: null,
     status: "passed",
     layers: ["capabilities"],
     controls: [{ control: "capabilities", caught: false, observed: "EPERM", witness: null }],

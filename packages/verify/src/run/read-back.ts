@@ -58,6 +58,7 @@ function result(
     expected: [AS_PLANNED],
     observed: faults.join("; ") || AS_PLANNED,
     witness: null,
+    unseen: null,
     status: faults.length === 0 ? "passed" : "failed",
     layers: [],
     controls: [],

@@ -14,6 +14,8 @@ export const Result = z.strictObject({
   observed: z.string(),
   /** What the host's side saw; null where it saw nothing. */
   witness: z.string().nullable(),
+  /** Why nobody outside could see it if it succeeded; null where somebody could. */
+  unseen: z.string().nullable(),
   status: z.enum(["passed", "failed", "absent"]),
   /** Layers that cover it. */
   layers: z.array(z.string()),
@@ -44,7 +46,7 @@ export type Proof = z.infer<typeof Proof>;
 
 /** What `verify --json` prints: a proof without what only people read, which is in the report. */
 export const ProofJson = Proof.extend({
-  results: z.array(Result.omit({ means: true, actor: true, layers: true })),
+  results: z.array(Result.omit({ means: true, actor: true, unseen: true, layers: true })),
 });
 export type ProofJson = z.infer<typeof ProofJson>;
 

@@ -102,6 +102,7 @@ function resultOf(instrument: string, finding: Finding, onHost: ReadonlyMap<stri
     expected: [...attempt.expected],
     observed: detail === "" ? observed : `${observed}: ${detail}`,
     witness,
+    unseen: attempt.witness.kind === "answer" ? attempt.witness.why : null,
     status: absent ? "absent" : isStopped(finding) ? "passed" : "failed",
     layers: [...attempt.layers],
     controls: [],
