@@ -23,7 +23,7 @@ import { siteCommands } from "./commands/site.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { vaultCommand } from "./commands/vault.ts";
 import { CliError } from "./error.ts";
-import { tone } from "./output.ts";
+import { sayAside, tone } from "./output.ts";
 
 const program = new Command("bulkhead")
   .description("An open security sensor: every tool in a compartment of its own.")
@@ -75,7 +75,7 @@ function report(error: unknown): number {
   const { code, message, advice } = wordsOf(error);
   if (json) process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message, advice } })}\n`);
   const lines = [`${tone("bad", "bulkhead:")} ${message}`, ...(advice === "" ? [] : [`  ${advice}`])];
-  process.stderr.write(`${lines.join("\n")}  ${tone("dim", code)}\n`);
+  sayAside(`${lines.join("\n")}  ${tone("dim", code)}`);
   return error instanceof CliError ? error.exitCode : 1;
 }
 

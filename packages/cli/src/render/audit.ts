@@ -17,7 +17,7 @@ export function renderAuditLine({ seq, time, by, kind, subject, detail }: AuditR
     tone(by === "warden" ? "dim" : "bold", by.padEnd(WIDTHS.by)),
     tone(bad ? "bad" : "bold", kind.padEnd(WIDTHS.kind)),
     subject.padEnd(WIDTHS.subject),
-    tone("dim", short(printable(words.join(" ")))),
+    tone("dim", short(words.join(" "))),
   ];
   return columns.join("  ").trimEnd();
 }
@@ -34,7 +34,7 @@ export function renderAuditEntry({ detail, ...record }: AuditRecord): string {
     ["hash", record.hash],
   ];
   const width = Math.max(...rows.map(([title]) => title.length));
-  return rows.map(([title, value]) => `${tone("dim", title.padEnd(width))}  ${printable(value)}`).join("\n");
+  return rows.map(([title, value]) => `${tone("dim", title.padEnd(width))}  ${value}`).join("\n");
 }
 
 export function renderVerifyReport({ ok, copies, differences }: VerifyReport): string {
@@ -62,12 +62,8 @@ function renderFault({ kind, file, line, message }: AuditFault): string {
   return `  ${tone("bad", line === 0 ? file : `${file}:${line}`)} ${message}  ${tone("dim", kind)}`;
 }
 
-function short(text: string): string {
+/** On one line. */
+function short(words: string): string {
+  const text = words.replaceAll(/\s+/g, " ");
   return text.length > DETAIL_CHARS ? `${text.slice(0, DETAIL_CHARS - 1)}…` : text;
-}
-
-/** Texts may come from anywhere: nothing of them steers the terminal. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "·");
 }
