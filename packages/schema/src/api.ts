@@ -3,7 +3,7 @@
  * will carry. Errors are RFC 9457 problems. Every caller has an identity and a role.
  */
 import * as z from "zod";
-import { ConfigFault } from "./bus-message.ts";
+import { ConfigFault, LogLine } from "./bus-message.ts";
 import { LedgerRow } from "./ledger.ts";
 import { DottedName, Name } from "./name.ts";
 import { FlowPath, SiteFile } from "./plan.ts";
@@ -28,6 +28,17 @@ export const InstrumentStatus = z.strictObject({
   /** Plain words; empty where all is well. */
   detail: z.string(),
   restarts: z.int(),
+  /** It ended by itself lately; null where it did not. From the second time on it is a crash loop. */
+  crash: z
+    .strictObject({
+      count: z.int(),
+      reason: z.string(),
+      /** RFC 3339; null: it is being started, or runs. */
+      nextStart: z.string().nullable(),
+      /** What it logged last, oldest first. */
+      lastLines: z.array(LogLine),
+    })
+    .nullable(),
   config: z.strictObject({
     version: z.string().nullable(),
     outcome: z.enum(["none", "pending", "applied", "refused"]),

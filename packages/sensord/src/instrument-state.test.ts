@@ -72,7 +72,7 @@ const CASES: readonly Case[] = [
       crash: { instrument: "ids", count: 3, nextStart: "2026-01-01T00:00:00Z", reason: "exit 1" },
     },
     state: "degraded",
-    detail: /3 times \(exit 1\); next start at 2026/,
+    detail: /crash loop: ended by itself 3 times \(exit 1\); next start at 2026/,
   },
   {
     name: "frozen",

@@ -60,9 +60,10 @@ function stopped({ enabled, observed }: InstrumentFacts): JudgedState {
 function absent({ crash, problems, pending, waits }: InstrumentFacts): JudgedState {
   if (problems.length > 0) return degraded(problems.join("; "));
   if (crash !== null) {
-    const times = crash.count === 1 ? "once" : `${crash.count} times`;
+    const times =
+      crash.count === 1 ? "ended by itself once" : `crash loop: ended by itself ${crash.count} times`;
     const next = crash.nextStart === null ? "" : `; next start at ${crash.nextStart}`;
-    return degraded(`ended by itself ${times} (${crash.reason})${next}`);
+    return degraded(`${times} (${crash.reason})${next}`);
   }
   if (pending.length > 0) return { state: "pending", detail: pending.join("; ") };
   return waits.length > 0 ? waitsFor(waits) : starting("is being made");

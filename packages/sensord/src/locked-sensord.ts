@@ -27,6 +27,7 @@ const NOTHING_HEARD: HeardInstrument = {
   silentMs: 0,
   refused: 0,
   quarantined: 0,
+  lastLines: [],
 };
 
 export interface LockedOptions {

@@ -100,6 +100,7 @@ const WELL: StatusInput = {
     silentMs: 0,
     refused: 1,
     quarantined: 2,
+    lastLines: [],
   }),
   ledger: [],
   processes: [{ name: "warden", state: "up", detail: "" }],
@@ -165,4 +166,15 @@ test("sensor status: nothing is well while warden is away or was never heard", (
 test("site view: a UI needs both the manifest's wish and the site's grant", () => {
   assert.deepEqual([...view.uiRoles], [["ids", ["operator"]]]);
   assert.deepEqual([...view.configs.keys()], ["capture", "ids"]);
+});
+
+test("sensor status: one that ends by itself again and again is shown with its last words", () => {
+  const lastLines = [{ time: "2026-01-01T00:00:00Z", level: "error", message: "no such module" } as const];
+  const crash = { count: 2, reason: "exit 1", nextStart: "2026-01-01T00:01:00Z" };
+  const input = withWarden({ crashes: [{ instrument: "ids", ...crash }] });
+  const status = sensorStatus({ ...input, heard: (name) => ({ ...WELL.heard(name), lastLines }) });
+  assert.deepEqual(
+    status.instruments.map((i) => i.crash),
+    [null, { ...crash, lastLines }, null],
+  );
 });

@@ -6,6 +6,7 @@ import type {
   HealthReport,
   InstrumentStatus,
   LedgerRow,
+  LogLine,
   Name,
   SensorStatus,
   WardenState,
@@ -27,6 +28,8 @@ export interface HeardInstrument {
   /** What the bus refused or set aside of this instrument. */
   readonly refused: number;
   readonly quarantined: number;
+  /** What it logged last, where it ended by itself. */
+  readonly lastLines: readonly LogLine[];
 }
 
 export type ProcessStatus = SensorStatus["processes"][number];
@@ -87,6 +90,7 @@ function statusOf(instrument: ResolvedInstrument, view: SiteView, input: StatusI
     state,
     detail,
     restarts: heard.report?.restarts ?? 0,
+    crash: crashOf(name, heard, input.warden),
     config: { ...heard.config, faults: [...heard.config.faults] },
     events: {
       acknowledged: heard.report?.events.acknowledged ?? 0,
@@ -94,6 +98,17 @@ function statusOf(instrument: ResolvedInstrument, view: SiteView, input: StatusI
       quarantined: heard.quarantined,
     },
   };
+}
+
+function crashOf(
+  name: Name,
+  { lastLines }: HeardInstrument,
+  warden: WardenState | null,
+): InstrumentStatus["crash"] {
+  const crash = warden?.crashes.find(({ instrument }) => instrument === name);
+  if (crash === undefined) return null;
+  const { count, reason, nextStart } = crash;
+  return { count, reason, nextStart, lastLines: [...lastLines] };
 }
 
 function factsOf(

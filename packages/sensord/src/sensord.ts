@@ -23,6 +23,7 @@ import { SensordError } from "./error.ts";
 import { startEgressRecords } from "./egress-records.ts";
 import { describeError, type Log } from "./log.ts";
 import { HealthBook } from "./health.ts";
+import { LastWords } from "./last-words.ts";
 import { openLedger } from "./ledger.ts";
 import { startLedgerLoop } from "./ledger-loop.ts";
 import { hostClock, type ReadClock } from "./retention/host-clock.ts";
@@ -134,7 +135,14 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       ],
     }),
   );
+  const lastWords = stack.use(
+    new LastWords({
+      log,
+      logs: (instrument, limit, signal) => reached(bus).logs(instrument, { limit, follow: false }, signal),
+    }),
+  );
   const observe = (): void => {
+    lastWords.follow(watch.latest?.crashes ?? []);
     health.observe(pidsOf(watch), now());
     if (keeper.view !== null) ledger.expect(tapsOf(keeper.view, watch));
   };
@@ -165,7 +173,8 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
       heard: (name) => {
         const { refused, quarantined } = bus.counts(name);
         const config = configs.state(name);
-        return { ...health.heard(name, now()), config, refused, quarantined: quarantined.count };
+        const lastLines = lastWords.of(name);
+        return { ...health.heard(name, now()), config, refused, quarantined: quarantined.count, lastLines };
       },
       ledger: ledger.rows,
       processes: processesOf(watch, bus),

@@ -9,6 +9,7 @@ export function renderStatus(status: SensorStatus): string {
     `${tone("bold", status.sensor)}  site ${status.siteVersion ?? "?"}  ${status.ok ? tone("good", "as the site says") : tone("warn", "not as the site says")}`,
     renderInstruments(status.instruments),
   ];
+  parts.push(...status.instruments.flatMap(renderLastWords));
   if (status.taps.length > 0) parts.push(renderTaps(status.taps));
   const down = status.processes.filter((p) => p.state === "down");
   if (down.length > 0)
@@ -38,6 +39,13 @@ export function renderInstruments(instruments: readonly InstrumentStatus[]): str
       i.detail,
     ]),
   );
+}
+
+/** What one that ended by itself logged last. */
+function renderLastWords({ name, crash }: InstrumentStatus): readonly string[] {
+  if (crash === null || crash.lastLines.length === 0) return [];
+  const lines = crash.lastLines.map(({ time, level, message }) => `  ${time} ${level} ${message}`);
+  return [`Last words of ${tone("warn", name)} (more: bulkhead logs ${name}):\n${lines.join("\n")}`];
 }
 
 /** Every count stands between its neighbours of the equations in design section 6. */
