@@ -1,5 +1,5 @@
 /**
- * The test runner: unit, integration and end-to-end tests, on real parts, one after another.
+ * The test runner: unit, integration and end-to-end tests, on real parts.
  *
  * Usage: sudo ./bulkhead test [FILTER…]   files whose path contains one of the filters; all without
  *        sudo ./bulkhead test --soak [FILTER…]   the long ones: whole sensors with every kind of access, `*.soak.ts`
@@ -15,6 +15,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { purge, setup } from "@bulkhead/host";
+import { installationLayout } from "@bulkhead/schema";
 import { DEMO_PACKAGES } from "@bulkhead/testkit";
 import * as z from "zod";
 import { progressPrinter } from "../packages/cli/src/render/progress.ts";
@@ -43,6 +44,9 @@ interface Suite {
   readonly needsHost: boolean;
 }
 
+/** Integration tests whose processes have ports, sockets and directories of their own, and share nothing of the host. */
+const APART = "audit|bus|resources|retention|sdk|sensord";
+
 const SUITES: readonly Suite[] = [
   {
     name: "unit",
@@ -54,7 +58,18 @@ const SUITES: readonly Suite[] = [
     concurrency: 2,
     needsHost: false,
   },
-  { name: "integration", globs: ["test/integration/**/*.test.ts"], concurrency: 1, needsHost: true },
+  {
+    name: "integration, of processes",
+    globs: [`test/integration/@(${APART})/**/*.test.ts`],
+    concurrency: 2,
+    needsHost: true,
+  },
+  {
+    name: "integration, on the host",
+    globs: [`test/integration/!(${APART})/**/*.test.ts`],
+    concurrency: 1,
+    needsHost: true,
+  },
   { name: "end-to-end", globs: ["test/e2e/**/*.test.ts"], concurrency: 1, needsHost: true },
 ];
 
@@ -136,7 +151,10 @@ async function runSuite(suite: Suite, files: readonly string[]): Promise<Count> 
       `--test-reporter=${join(import.meta.dirname, "count-reporter.ts")}`,
       `--test-reporter-destination=${countFile}`,
     ];
-    const child = spawn(process.execPath, [...options, ...files], { cwd: ROOT, stdio: "inherit" });
+    // What set-up brought, so that no two files fetch it at once.
+    const broker = join(installationLayout(INSTALLATION).optDir, "bin", "nats-server");
+    const env = suite.needsHost ? { ...process.env, BULKHEAD_NATS_SERVER: broker } : process.env;
+    const child = spawn(process.execPath, [...options, ...files], { cwd: ROOT, stdio: "inherit", env });
     await once(child, "exit");
     return Count.parse(JSON.parse(await readFile(countFile, "utf8")));
   } finally {

