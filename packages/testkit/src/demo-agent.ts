@@ -9,6 +9,8 @@ import { type Activity, act } from "./demo-activity.ts";
 import { attack } from "./demo-attacker.ts";
 import type { DemoCertificate } from "./demo-certificate.ts";
 import { serveDns } from "./demo-dns-server.ts";
+import { answerFeedQuestion } from "./demo-zone.ts";
+import { serveFeed } from "./demo-feed-server.ts";
 import { serveWeb } from "./demo-web-server.ts";
 
 /** What a parent asks; `id` comes back with the outcome. */
@@ -20,6 +22,7 @@ export interface AgentRequest {
 export type AgentJob =
   | { readonly kind: "serve-web"; readonly certificate: DemoCertificate }
   | { readonly kind: "serve-dns" }
+  | { readonly kind: "serve-feed"; readonly certificate: DemoCertificate; readonly directory: string }
   | { readonly kind: "act"; readonly activity: Activity; readonly trustedCert: string }
   | { readonly kind: "attack"; readonly attack: AttackId };
 
@@ -55,6 +58,10 @@ async function doJob(job: AgentJob): Promise<void> {
       return serveWeb(job.certificate);
     case "serve-dns":
       return serveDns();
+    case "serve-feed":
+      await serveDns(53, answerFeedQuestion);
+      await serveFeed(job.certificate, job.directory);
+      return;
     case "act":
       return act(job.activity, job.trustedCert);
     case "attack":

@@ -10,12 +10,14 @@ export interface DemoCertificate {
   readonly cert: string;
 }
 
-/** Makes a key and a certificate for every host of the demo's domain; @throws as runCommand if there is no openssl. */
-export async function makeDemoCertificate(): Promise<DemoCertificate> {
+/** For every host of the demo's domain, or for the names given; @throws as runCommand if there is no openssl. */
+export async function makeDemoCertificate(
+  names: readonly string[] = [`*.${DEMO_DOMAIN}`, DEMO_DOMAIN],
+): Promise<DemoCertificate> {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "-"];
-  const names = ["-addext", `subjectAltName=DNS:*.${DEMO_DOMAIN},DNS:${DEMO_DOMAIN}`];
-  const subject = ["-subj", `/O=Demo/CN=www.${DEMO_DOMAIN}`, "-days", "3650"];
-  const { stdout } = await runCommand("openssl", ["req", "-x509", ...key, ...subject, ...names]);
+  const alternative = ["-addext", `subjectAltName=${names.map((name) => `DNS:${name}`).join()}`];
+  const subject = ["-subj", `/O=Demo/CN=${names.at(-1) ?? DEMO_DOMAIN}`, "-days", "3650"];
+  const { stdout } = await runCommand("openssl", ["req", "-x509", ...key, ...subject, ...alternative]);
   const pem = (label: string): string =>
     new RegExp(`-----BEGIN ${label}-----[^-]+-----END ${label}-----\n`).exec(stdout)?.[0] ?? "";
   return { key: pem("PRIVATE KEY"), cert: pem("CERTIFICATE") };

@@ -1,29 +1,38 @@
 /**
- * The demo's DNS server: UDP on port 53, IPv4 and IPv6, authoritative for the demo's zone and for nothing else.
+ * The demo's DNS server: UDP on port 53, IPv4 and IPv6, authoritative for one zone and for nothing else.
  *
  * Invariants: answers with AA set, never recurses, drops what does not parse as a query. Encoding is dns-packet's.
  */
 import { type Socket, createSocket } from "node:dgram";
 import { once } from "node:events";
-import { AUTHORITATIVE_ANSWER, type Packet, RECURSION_DESIRED, decode, encode } from "dns-packet";
-import { answerQuestion } from "./demo-zone.ts";
+import {
+  AUTHORITATIVE_ANSWER,
+  type Packet,
+  type Question,
+  RECURSION_DESIRED,
+  decode,
+  encode,
+} from "dns-packet";
+import { answerQuestion, type ZoneReply } from "./demo-zone.ts";
 
 /** Response codes by RFC 1035 section 4.1.1; they are the low four bits of the flags. */
 const RCODES = { NOERROR: 0, NXDOMAIN: 3, REFUSED: 5 } as const;
 
+export type AnswerQuestion = (question: Pick<Question, "name" | "type">) => ZoneReply;
+
 /** Serves until the process ends; returns once it listens. */
-export async function serveDns(port = 53): Promise<void> {
+export async function serveDns(port = 53, answer: AnswerQuestion = answerQuestion): Promise<void> {
   const socket = createSocket({ type: "udp6", ipv6Only: false });
-  socket.on("message", (message, from) => reply(socket, message, from.port, from.address));
+  socket.on("message", (message, from) => reply(socket, answer, message, from.port, from.address));
   socket.bind(port, "::");
   await once(socket, "listening");
 }
 
-function reply(socket: Socket, message: Buffer, port: number, address: string): void {
+function reply(socket: Socket, answer: AnswerQuestion, message: Buffer, port: number, address: string): void {
   const query = parseQuery(message);
   const question = query?.questions?.[0];
   if (query === undefined || question === undefined) return;
-  const { rcode, answers } = answerQuestion(question);
+  const { rcode, answers } = answer(question);
   const response = encode({
     type: "response",
     ...(query.id === undefined ? {} : { id: query.id }),

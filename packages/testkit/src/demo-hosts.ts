@@ -7,7 +7,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AgentJob, AgentReply, AgentRequest } from "./demo-agent.ts";
-import { makeDemoCertificate } from "./demo-certificate.ts";
+import { type DemoCertificate, makeDemoCertificate } from "./demo-certificate.ts";
+import { demoFeed } from "./demo-feed.ts";
 import { type HostRole, HOST_ROLES, demoTopology } from "./demo-topology.ts";
 import { TestkitError } from "./error.ts";
 import { inNamespace } from "./listener-process.ts";
@@ -26,8 +27,16 @@ export interface DemoHostsOptions {
   readonly slug: string;
   /** Which hosts; all by default. A host without servers can be run a second time beside the first. */
   readonly roles?: readonly HostRole[];
+  /** Starts the rule feed, too, if it is to serve. */
+  readonly feed?: FeedService;
   /** The program that runs an agent when called with `agent`: demo-main.ts, or the bundle that it is in. */
   readonly entry?: string;
+}
+
+/** What the feed serves, and as whom; both lie there before it starts. */
+export interface FeedService {
+  readonly directory: string;
+  readonly certificate: DemoCertificate;
 }
 
 interface Agent {
@@ -50,7 +59,15 @@ export async function startDemoHosts(options: DemoHostsOptions): Promise<DemoHos
   const certificate = await makeDemoCertificate();
   await agents.get("web")?.ask({ kind: "serve-web", certificate });
   await agents.get("dns")?.ask({ kind: "serve-dns" });
-  const failed = Promise.race([...agents.values()].map((agent) => agent.failed));
+  const all = [...agents.values()];
+  if (options.feed !== undefined) {
+    const agent = startAgent("feed", demoFeed(options.slug).namespace, entry);
+    stack.defer(agent.stop);
+    const { directory, certificate: own } = options.feed;
+    await agent.ask({ kind: "serve-feed", directory, certificate: own });
+    all.push(agent);
+  }
+  const failed = Promise.race(all.map((agent) => agent.failed));
   failed.catch(() => undefined);
   const owned = stack.move();
   return {
@@ -66,7 +83,7 @@ export async function startDemoHosts(options: DemoHostsOptions): Promise<DemoHos
   };
 }
 
-function startAgent(role: HostRole, namespace: string, entry: string): Agent {
+function startAgent(role: HostRole | "feed", namespace: string, entry: string): Agent {
   // Small heaps: these processes serve a handful of requests a second for as long as the demo runs.
   const heap = ["--max-old-space-size=48", "--max-semi-space-size=1"];
   const [file, ...args] = inNamespace(namespace, [process.execPath, ...heap, entry, "agent"]);

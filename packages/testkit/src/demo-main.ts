@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { ATTACKS, ATTACK_IDS, isAttackId } from "./attacks.ts";
 import { runAgent } from "./demo-agent.ts";
+import { makeDemoFeed, removeDemoFeed } from "./demo-feed.ts";
 import { makeDemoNetwork, observeDemoNetwork, removeDemoNetwork } from "./demo-network.ts";
 import { attackDemoNetwork, runDemo } from "./demo-run.ts";
 import { TestkitError } from "./error.ts";
@@ -15,6 +16,7 @@ const USAGE = `Usage: demo-main COMMAND --slug SLUG [options]
 
   run        make the network, serve, and make traffic and attacks until SIGTERM
                --rate N           benign activities a second (2)
+               --feed-dir DIR     also publish the rules in DIR at a host of its own
                --attack-every S   seconds between attacks, 0 for none (20)
   make       make the network (idempotent)
   observe    print whether the network stands
@@ -32,6 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
     options: {
       slug: { type: "string" },
       rate: { type: "string", default: "2" },
+      "feed-dir": { type: "string" },
       "attack-every": { type: "string", default: "20" },
       help: { type: "boolean", short: "h" },
     },
@@ -58,13 +61,14 @@ async function main(argv: readonly string[]): Promise<number> {
         slug,
         entry,
         signal: stopSignal(),
+        ...(values["feed-dir"] === undefined ? {} : { feedDirectory: values["feed-dir"] }),
         rate: parseNumber("--rate", values.rate, 0.01),
         attackEveryMs: parseNumber("--attack-every", values["attack-every"], 0) * 1e3,
         log,
       });
       return 0;
     case "make":
-      log(await makeDemoNetwork(slug));
+      log({ network: await makeDemoNetwork(slug), feed: await makeDemoFeed(slug) });
       return 0;
     case "observe": {
       const observed = await observeDemoNetwork(slug);
@@ -72,6 +76,7 @@ async function main(argv: readonly string[]): Promise<number> {
       return observed.state === "up" ? 0 : 1;
     }
     case "remove":
+      await removeDemoFeed(slug);
       await removeDemoNetwork(slug);
       return 0;
     case "attack": {

@@ -7,8 +7,11 @@
  */
 import { ATTACK_IDS, type AttackId } from "./attacks.ts";
 import { type DemoHosts, startDemoHosts } from "./demo-hosts.ts";
+import { openFeedFiles } from "./demo-feed-files.ts";
+import { demoFeed, makeDemoFeed, observeDemoFeed } from "./demo-feed.ts";
 import { makeDemoNetwork, observeDemoNetwork } from "./demo-network.ts";
 import { TestkitError } from "./error.ts";
+import { listNamespaces } from "./netns.ts";
 import { pause, runAttacks, runTraffic } from "./traffic.ts";
 
 /** How often the network is looked at, and mended if something took a part of it away. */
@@ -21,6 +24,8 @@ export interface DemoRunOptions {
   readonly signal: AbortSignal;
   /** The program that runs agents; see DemoHostsOptions. */
   readonly entry?: string;
+  /** Where the rule feed's files lie (demo-feed-files.ts); without it there is no feed. */
+  readonly feedDirectory?: string;
   /** Told what happens: `event` is ready, attack, attack-failed, activity-failed or mend. */
   readonly log: (line: { readonly event: string } & Readonly<Record<string, unknown>>) => void;
 }
@@ -28,9 +33,12 @@ export interface DemoRunOptions {
 /** Runs the demo until the signal; @throws TestkitError if the network cannot be made or a host's process dies. */
 export async function runDemo(options: DemoRunOptions): Promise<void> {
   const { slug, signal } = options;
+  const { feedDirectory } = options;
+  if (feedDirectory !== undefined) await makeDemoFeed(slug);
   await makeDemoNetwork(slug);
   await using hosts = await startDemoHosts({
     slug,
+    ...(feedDirectory === undefined ? {} : { feed: await openFeedFiles(feedDirectory) }),
     ...(options.entry === undefined ? {} : { entry: options.entry }),
   });
   options.log({ event: "ready", slug });
@@ -106,7 +114,9 @@ async function attackNowAndThen(
 async function mendNetwork(options: DemoRunOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await pause(MEND_EVERY_MS, signal);
-    const observed = await observeDemoNetwork(options.slug);
+    const { slug } = options;
+    if (options.feedDirectory !== undefined) await mendFeed(slug, options.log);
+    const observed = await observeDemoNetwork(slug);
     if (signal.aborted || observed.state === "up") continue;
     // Ports and mirrors can be made again under running servers; a namespace takes its servers along.
     if (observed.state === "absent" || observed.missing.some(({ kind }) => kind === "namespace")) {
@@ -115,4 +125,14 @@ async function mendNetwork(options: DemoRunOptions, signal: AbortSignal): Promis
     options.log({ event: "mend", missing: observed.missing });
     await makeDemoNetwork(options.slug);
   }
+}
+
+/** Its wire goes with a namespace of the sensor's that somebody removes; its server, with the feed's own. */
+async function mendFeed(slug: string, log: DemoRunOptions["log"]): Promise<void> {
+  if (await observeDemoFeed(slug)) return;
+  const { namespace } = demoFeed(slug);
+  if (!(await listNamespaces()).has(namespace))
+    throw new TestkitError("testkit-network-failed", `the namespace ${namespace} is gone`);
+  log({ event: "mend", missing: [{ kind: "device", name: "feed" }] });
+  await makeDemoFeed(slug);
 }

@@ -5,6 +5,7 @@
  * from N, so that passive DNS has ever new names to record. Everything outside the zone is refused.
  */
 import type { Answer, Question, RecordType } from "dns-packet";
+import { FEED_ADDRESS, FEED_HOST } from "./demo-feed.ts";
 import { DEMO_DOMAIN, demoTopology } from "./demo-topology.ts";
 
 /** An answer of the zone; rcodes by RFC 1035 section 4.1.1. */
@@ -53,6 +54,13 @@ export function answerQuestion(question: Pick<Question, "name" | "type">): ZoneR
     rcode: "NOERROR",
     answers: follow(known, question.type).map((record) => ({ ...record, ttl: TTL_SECONDS })),
   };
+}
+
+/** The feed's own zone: its one name. */
+export function answerFeedQuestion({ name, type }: Pick<Question, "name" | "type">): ZoneReply {
+  if (name.toLowerCase().replace(/\.$/, "") !== FEED_HOST) return { rcode: "REFUSED", answers: [] };
+  const address: Answer = { type: "A", name: FEED_HOST, data: FEED_ADDRESS, ttl: TTL_SECONDS };
+  return { rcode: "NOERROR", answers: type === "A" ? [address] : [] };
 }
 
 function follow(known: readonly ZoneRecord[], type: RecordType): readonly ZoneRecord[] {

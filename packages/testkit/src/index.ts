@@ -7,6 +7,7 @@ export { ATTACKS, ATTACK_IDS, type AttackId, type AttackPlan, isAttackId } from 
 export { type Capture, type CaptureOptions, capture } from "./capture.ts";
 export { type CommandOptions, type CommandOutput, runCommand, tryCommand } from "./command.ts";
 export { type Activity, activityAt } from "./demo-activity.ts";
+export { type DemoCertificate, makeDemoCertificate } from "./demo-certificate.ts";
 export { type DemoHosts, type DemoHostsOptions, startDemoHosts } from "./demo-hosts.ts";
 export {
   type DemoNetworkState,
@@ -40,6 +41,7 @@ export {
   renderDifferences,
   takeSnapshot,
 } from "./machine-snapshot.ts";
+export { type MinisignKey, makeMinisignKey, signLikeMinisign } from "./minisign.ts";
 export {
   type LinkCounters,
   type NetworkNamespace,
@@ -66,6 +68,7 @@ export {
   startRawReceiver,
   startReceiver,
 } from "./packet-tools.ts";
+export { type FeedFile, makeRuleFeed } from "./rule-feed.ts";
 export {
   type EveRecord,
   SURICATA_ROOT,
@@ -74,6 +77,7 @@ export {
   suricataRecords,
   suricataRoot,
 } from "./suricata-reference.ts";
+export { SuricataUpdate, type UpdateConf, type UpdateRun } from "./suricata-update.ts";
 export { type TrafficOptions, type TrafficReport, runAttacks, runTraffic } from "./traffic.ts";
 
 /** The demo's own rules for Suricata. */
