@@ -99,7 +99,10 @@ async function crashLoop(stand: SensorStand): Promise<void> {
       .length;
   const status = await stand.until("its back-off is shown", ({ instruments }) => {
     const { state, detail } = instruments.find(({ name }) => name === "crasher") ?? {};
-    return state === "degraded" && /crash loop: ended by itself (?:[3-9]|\d\d+) times .*next start at/.test(detail ?? "");
+    return (
+      state === "degraded" &&
+      /crash loop: ended by itself (?:[3-9]|\d\d+) times .*next start at/.test(detail ?? "")
+    );
   });
   assert.equal(
     status.instruments.find(({ name }) => name === "ids")?.state,

@@ -7,9 +7,14 @@ import { test } from "node:test";
 import { FAULT_CODES } from "@bulkhead/schema";
 
 const ROOT = join(import.meta.dirname, "../..");
+const PLACES = [
+  "packages/*/src/error.ts",
+  "packages/*/src/image-fault.ts",
+  "instruments/*/src/problem-code.ts",
+];
 
 test("every code stands in docs/errors.md, and nothing else does", async () => {
-  const files = globSync(["packages/*/src/error.ts", "packages/*/src/image-fault.ts"], { cwd: ROOT });
+  const files = globSync(PLACES, { cwd: ROOT });
   assert.ok(files.length >= 7, `found only ${files.join(", ")}`);
   const texts = await Promise.all(files.map((file) => readFile(join(ROOT, file), "utf8")));
   const inCode = new Set<string>([

@@ -17,7 +17,9 @@ import { hostCommands } from "./commands/host.ts";
 import { egressCommand } from "./commands/egress.ts";
 import { networkCommand } from "./commands/network.ts";
 import { queryCommand } from "./commands/query.ts";
+import { resourcesCommand } from "./commands/resources.ts";
 import { retentionCommand } from "./commands/retention.ts";
+import { rulesCommand } from "./commands/rules.ts";
 import { sensorCommands } from "./commands/sensor.ts";
 import { siteCommands } from "./commands/site.ts";
 import { verifyCommand } from "./commands/verify.ts";
@@ -34,7 +36,7 @@ const program = new Command("bulkhead")
     `
 In a checkout also:
   test [FILTER]    run the tests: unit, integration, end-to-end; --soak the long ones
-  bench NAME       measure speed and cost: sensor, vault, start, noisy; --quick for a short run
+  bench NAME       measure speed and cost: sensor, vault, start, noisy, rules; --quick for a short run
 
 Examples:
   $ sudo ./bulkhead demo                 everything, on a machine with nothing installed
@@ -48,9 +50,11 @@ const commands: readonly Command[] = [
   ...sensorCommands(),
   eventsCommand(),
   ...busCommands(),
+  resourcesCommand(),
   ...grantCommands(),
   auditCommand(),
   queryCommand(),
+  rulesCommand(),
   retentionCommand(),
   networkCommand(),
   egressCommand(),

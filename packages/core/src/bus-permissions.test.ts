@@ -31,6 +31,7 @@ test("what an emitter, a consumer and a sender may do, to the letter", () => {
   const plan = planBus([IDS, PDNS, RULES], {
     events: [{ from: "ids", type: "suricata.dns", to: "pdns" }],
     messages: [{ from: "rules", verb: "ruleset.apply", to: "ids" }],
+    resources: [],
   });
   const services = (name: string) =>
     ["hello", "health", "log", "quarantine"].map((service) => `svc.${name}.${service}`);
@@ -55,6 +56,7 @@ test("what an emitter, a consumer and a sender may do, to the letter", () => {
       to: "pdns",
       type: "suricata.dns",
       filterSubject: "ev.ids.suricata.dns",
+      replay: "none",
     },
   ]);
 });
@@ -67,6 +69,7 @@ test("a grant that one side did not declare gives nothing, and is named", () => 
       { from: "gone", type: "suricata.dns", to: "pdns" },
     ],
     messages: [{ from: "pdns", verb: "ruleset.apply", to: "ids" }],
+    resources: [],
   });
   assert.equal(plan.consumers.length, 0);
   assert.equal(plan.ignored.length, 4);
@@ -87,6 +90,7 @@ test("types that differ in punctuation alone have consumers of their own", () =>
         { from: "ids", type: "a-b", to: "pdns" },
       ],
       messages: [],
+      resources: [],
     },
   );
   assert.deepEqual(
@@ -97,7 +101,11 @@ test("types that differ in punctuation alone have consumers of their own", () =>
 });
 
 test("an instrument that calls itself the platform gets no user", () => {
-  const plan = planBus([{ name: "platform", needs: [emit("x")] }], { events: [], messages: [] });
+  const plan = planBus([{ name: "platform", needs: [emit("x")] }], {
+    events: [],
+    messages: [],
+    resources: [],
+  });
   assert.equal(plan.users.length, 1);
   assert.ok(plan.users[0]?.subscribe.includes("svc.>"));
 });
@@ -112,6 +120,9 @@ const need: fc.Arbitrary<Need> = fc.oneof(
   type.map(consume),
   type.map((verb): Need => ({ id: "s", kind: "message.send", verb })),
   type.map((verb): Need => ({ id: "r", kind: "message.accept", verb })),
+  type.map((t): Need => ({ id: "p", kind: "resource.publish", type: t, size: 1024 })),
+  type.map((t): Need => ({ id: "t", kind: "resource.receive", type: t, size: 1024 })),
+  name.map((t): Need => ({ id: "f", kind: "find", type: t })),
 );
 const site = fc.record({
   instruments: fc.uniqueArray(fc.record({ name, needs: fc.array(need, { maxLength: 8 }) }), {
@@ -121,6 +132,7 @@ const site = fc.record({
   grants: fc.record({
     events: fc.array(fc.record({ from: name, type, to: name }), { maxLength: 12 }),
     messages: fc.array(fc.record({ from: name, verb: type, to: name }), { maxLength: 12 }),
+    resources: fc.array(fc.record({ from: name, type, to: name }), { maxLength: 12 }),
   }),
 });
 
@@ -176,9 +188,9 @@ test("property: an instrument hears its own names alone", () => {
 test("property: taking a grant away takes permissions away and gives none", () => {
   fc.assert(
     fc.property(site, fc.nat(), ({ instruments, grants }, at) => {
-      const { events, messages } = grants;
+      const { events } = grants;
       const less =
-        events.length === 0 ? grants : { messages, events: events.toSpliced(at % events.length, 1) };
+        events.length === 0 ? grants : { ...grants, events: events.toSpliced(at % events.length, 1) };
       const before = planBus(instruments, grants);
       // A freed consumer name may go to the grant that had to wait for it.
       fc.pre(!before.ignored.some((line) => line.includes("its consumer would be")));
@@ -224,6 +236,9 @@ function known(
   if (/^svc\.[^.]+\.(hello|health|log|quarantine)$/.test(subject)) {
     return subject.startsWith(`svc.${self}.`);
   }
+  if (subject === `svc.${self}.find`) return needs.some((n) => n.kind === "find");
+  if (subject === `svc.${self}.deliver` || subject === `svc.${self}.deliver.>`)
+    return needs.some((n) => n.kind === "resource.publish");
   const own = plan.consumers.filter((c) => c.to === self);
   if (own.some((c) => subject === `$JS.ACK.${c.stream}.${c.name}.>`)) return true;
   if (own.some((c) => subject === `$JS.API.CONSUMER.MSG.NEXT.${c.stream}.${c.name}`)) return true;

@@ -13,10 +13,12 @@ import {
   type Name,
   type Need,
   PLATFORM_NAME,
+  type ResourceRoute,
   type Site,
   subjects,
 } from "@bulkhead/schema";
 import { planMessages } from "./message-routes.ts";
+import { planResources } from "./resource-routes.ts";
 
 /** What of an instrument matters here: a resolved instrument's name and its manifest's needs. */
 export interface BusInstrument {
@@ -41,6 +43,13 @@ export interface BusConsumer {
   readonly to: Name;
   readonly type: string;
   readonly filterSubject: string;
+  /** Where it begins when it is made: now, with all that is kept, or so many milliseconds ago. */
+  readonly replay: "none" | "all" | number;
+}
+
+export interface PublishedType {
+  readonly type: string;
+  readonly maxBytes: number;
 }
 
 export interface BusPlan {
@@ -50,10 +59,14 @@ export interface BusPlan {
     readonly name: Name;
     /** Types that it may emit; empty: it has no stream of events. */
     readonly emits: readonly string[];
+    /** Types of resources that it may publish, and how large each may be. */
+    readonly publishes: readonly PublishedType[];
   }[];
   readonly consumers: readonly BusConsumer[];
   /** Who may send what to whom. */
   readonly messages: readonly MessageRoute[];
+  /** Whose resources go to whom. */
+  readonly resources: readonly ResourceRoute[];
   /** Grants that give nothing, each with the reason. */
   readonly ignored: readonly string[];
 }
@@ -66,12 +79,18 @@ export function planBus(instruments: readonly BusInstrument[], grants: Site["gra
   const needs = new Map(members.map(({ name, needs: own }) => [name, own]));
   const { consumers, ignored } = planConsumers(needs, grants.events);
   const messages = planMessages(needs, grants.messages);
+  const resources = planResources(needs, grants.resources);
   return {
     users: [platformUser(), ...members.map((member) => instrumentUser(member, consumers, messages.routes))],
-    instruments: members.map(({ name, needs: own }) => ({ name, emits: emittedTypes(own) })),
+    instruments: members.map(({ name, needs: own }) => ({
+      name,
+      emits: emittedTypes(own),
+      publishes: publishedTypes(own),
+    })),
     consumers,
     messages: messages.routes,
-    ignored: [...ignored, ...messages.ignored],
+    resources: resources.routes,
+    ignored: [...ignored, ...messages.ignored, ...resources.ignored],
   };
 }
 
@@ -81,7 +100,7 @@ function planConsumers(
 ): { readonly consumers: readonly BusConsumer[]; readonly ignored: readonly string[] } {
   const consumers = new Map<string, BusConsumer>();
   const ignored: string[] = [];
-  for (const { from, type, to } of grants) {
+  for (const { from, type, to, replay = "none" } of grants) {
     const what = `event ${type} from ${from} to ${to}`;
     const emitted = (needs.get(from) ?? []).some(
       (n) => n.kind === "event.emit" && n.type === type && n.audience.includes("instruments"),
@@ -100,6 +119,7 @@ function planConsumers(
         to,
         type,
         filterSubject: subjects.event(from, type),
+        replay,
       });
     }
   }
@@ -119,6 +139,10 @@ function instrumentUser(
       ...(["hello", "health", "log", "quarantine"] as const).map((service) =>
         subjects.service(name, service),
       ),
+      ...(publishedTypes(needs).length > 0
+        ? [subjects.service(name, "deliver"), `${subjects.service(name, "deliver")}.>`]
+        : []),
+      ...(needs.some((need) => need.kind === "find") ? [subjects.service(name, "find")] : []),
       ...messages.filter(({ from }) => from === name).map(({ to, verb }) => subjects.message(to, name, verb)),
       ...own.flatMap((consumer) => [
         `$JS.API.CONSUMER.MSG.NEXT.${consumer.stream}.${consumer.name}`,
@@ -148,6 +172,16 @@ function platformUser(): BusUser {
 
 function emittedTypes(needs: readonly Need[]): readonly string[] {
   return distinct(needs.flatMap((need) => (need.kind === "event.emit" ? [need.type] : [])));
+}
+
+/** Of a type that is declared twice, the larger. */
+export function publishedTypes(needs: readonly Need[]): readonly PublishedType[] {
+  const types = new Map<string, number>();
+  for (const need of needs) {
+    if (need.kind !== "resource.publish") continue;
+    types.set(need.type, Math.max(need.size, types.get(need.type) ?? 0));
+  }
+  return [...types].map(([type, maxBytes]) => ({ type, maxBytes }));
 }
 
 function distinct(items: readonly string[]): readonly string[] {

@@ -52,6 +52,17 @@ export function checkGrants({ site, document, catalogue }: CheckInput): readonly
     checkPair([...at, "to"], to, (n) => n.kind === "message.accept" && n.verb === verb, `accepting ${verb}`);
     faults.push(...checkMessage(document, at, { from, verb, to }, manifestOf));
   });
+  site.grants.resources.forEach(({ from, type, to }, index) => {
+    const at = ["grants", "resources", index];
+    const publishes = (n: Need) => n.kind === "resource.publish" && n.type === type;
+    const receives = (n: Need) => n.kind === "resource.receive" && n.type === type;
+    checkPair([...at, "from"], from, publishes, `publishing ${type}`);
+    checkPair([...at, "to"], to, receives, `receiving ${type}`);
+    if (from === to) {
+      const message = `${from} cannot publish a resource for itself`;
+      faults.push(document.fault([...at, "to"], "invalid-value", message, "another instrument"));
+    }
+  });
   for (const [name, types] of Object.entries(site.fleet.events)) {
     types.forEach((type, index) => {
       checkPair(

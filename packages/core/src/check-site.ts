@@ -2,14 +2,25 @@
  * Check of a parsed site against catalogue and host: everything that a schema cannot say. All
  * faults at once. An absent device is no fault; a device that another installation holds is one.
  */
-import type { Catalogue, Fault, Manifest, NeedKind, Site, SiteFile, SiteInstrument } from "@bulkhead/schema";
+import type {
+  Catalogue,
+  Fault,
+  Manifest,
+  NeedKind,
+  Observed,
+  Site,
+  SiteFile,
+  SiteInstrument,
+} from "@bulkhead/schema";
 import { RESERVED_NAMES } from "@bulkhead/schema";
 import { checkConfig } from "./check-config.ts";
 import { checkEgressGrant, checkEgressInterfaces } from "./check-egress.ts";
 import { checkGrants } from "./check-grants.ts";
 import { checkInstrumentNetwork, checkSharedNetwork } from "./check-network.ts";
 import { checkRetention } from "./check-retention.ts";
+import { checkSlices } from "./check-slices.ts";
 import type { LocatedDocument } from "./located-document.ts";
+import { periodMsOf } from "./retention-period.ts";
 
 export interface CheckInput {
   readonly site: Site;
@@ -20,6 +31,8 @@ export interface CheckInput {
   readonly rejectedFilters: Readonly<Record<string, string>>;
   /** Devices that other installations on this host hold. */
   readonly claimedDevices: readonly { readonly device: string; readonly installation: string }[];
+  /** Those that are there. */
+  readonly volumes: Observed["volumes"];
 }
 
 export function checkSite(input: CheckInput): readonly Fault[] {
@@ -92,6 +105,11 @@ function checkInstruments(input: CheckInput): readonly Fault[] {
       ...checkInstrumentNetwork(name, instrument, offered.manifest, input),
       ...checkEgressGrant(name, instrument, offered.manifest, input),
       ...checkStorage(name, instrument, offered.manifest, document),
+      ...checkSlices(name, instrument, offered.manifest, {
+        document,
+        periodMs: periodMsOf({ site: instrument, package: offered }, site.policy.retention),
+        volumes: input.volumes,
+      }),
       ...checkConfig({
         name,
         config: instrument.config,

@@ -1,11 +1,20 @@
 /**
  * Desired: what shall be on the host, decided from the site and the packages alone.
  */
-import type { Addressing, InstrumentNetwork, InstrumentSpec, Name, Site, SiteFile } from "@bulkhead/schema";
+import type {
+  Addressing,
+  InstrumentNetwork,
+  InstrumentSpec,
+  Name,
+  Site,
+  SiteFile,
+  VolumeSpec,
+} from "@bulkhead/schema";
 import { digestOf } from "./canonical.ts";
 import { siteFileNames } from "./check-config.ts";
 import { type DesiredEgress, desiredEgress } from "./egress-policy.ts";
 import type { ResolvedInstrument } from "./resolve.ts";
+import { periodMsOf } from "./retention-period.ts";
 
 export interface DesiredTap {
   readonly instrument: Name;
@@ -117,9 +126,9 @@ export function desiredOf(
   };
 }
 
-/** A volume grows without a new container, so sizes are left out. */
+/** A volume grows without a new container, so sizes are left out. What slices are opened by is in its record. */
 function digestOfSpec(spec: InstrumentSpec): string {
-  return digestOf({ ...spec, volumes: spec.volumes.map(({ id, kind }) => ({ id, kind })) });
+  return digestOf({ ...spec, volumes: spec.volumes.map(({ id, kind, slices }) => ({ id, kind, slices })) });
 }
 
 /** Files that the instrument's config names, and the version that stands for their content; null for none. */
@@ -132,10 +141,12 @@ export function filesOf(
   return found.length === 0 ? null : { version: digestOf(found).slice(0, 16), files: found };
 }
 
-function specOf(
-  { name, site: entry, package: { manifest, digest } }: ResolvedInstrument,
-  site: Site,
-): InstrumentSpec {
+function specOf(instrument: ResolvedInstrument, site: Site): InstrumentSpec {
+  const {
+    name,
+    site: entry,
+    package: { manifest, digest },
+  } = instrument;
   const ui = site.fleet.ui[name];
   return {
     name,
@@ -148,21 +159,26 @@ function specOf(
     memoryBytes: manifest.resources.memory,
     cpu: manifest.resources.cpu,
     processes: manifest.resources.processes,
-    volumes: manifest.needs.flatMap((need) =>
-      need.kind === "storage.persistent" || need.kind === "storage.transient"
-        ? [
-            {
-              id: need.id,
-              kind: need.kind === "storage.persistent" ? ("persistent" as const) : ("transient" as const),
-              sizeBytes: entry.storage?.[need.id] ?? need.size,
-            },
-          ]
-        : [],
-    ),
+    volumes: volumesOf(instrument, site),
     ui: ui !== undefined && ui !== "deny" && manifest.needs.some((need) => need.kind === "ui"),
     egress: entry.egress !== undefined,
+    resources: manifest.needs.some((need) => need.kind === "resource.receive"),
     network: networkOf(entry),
   };
+}
+
+function volumesOf(instrument: ResolvedInstrument, site: Site): VolumeSpec[] {
+  const { storage, slices } = instrument.site;
+  return instrument.package.manifest.needs.flatMap((need): VolumeSpec[] => {
+    if (need.kind !== "storage.persistent" && need.kind !== "storage.transient") return [];
+    const { id } = need;
+    const sizeBytes = storage?.[id] ?? need.size;
+    if (need.kind === "storage.transient") return [{ id, kind: "transient", sizeBytes }];
+    const lengthMs = need.slices === true ? slices?.[id] : undefined;
+    if (lengthMs === undefined) return [{ id, kind: "persistent", sizeBytes }];
+    const periodMs = periodMsOf(instrument, site.policy.retention);
+    return [{ id, kind: "persistent", sizeBytes, slices: { lengthMs, periodMs } }];
+  });
 }
 
 function networkOf(entry: ResolvedInstrument["site"]): InstrumentNetwork {

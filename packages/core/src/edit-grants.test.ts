@@ -49,7 +49,7 @@ test("what was added is taken away again, and nothing else", () => {
   const event: GrantEdit = { kind: "event", from: "ids", name: "suricata.dns", to: "pdns" };
   const empty = parseSite(textOf(removeGrant(SITE, event)), "c");
   assert.ok(empty.ok);
-  assert.deepEqual(empty.value.grants, { events: [], messages: [] });
+  assert.deepEqual(empty.value.grants, { events: [], messages: [], resources: [] });
 });
 
 test("a site without grants, and what is no site", () => {
@@ -92,4 +92,18 @@ test("property: adding and taking away gives the same site, whatever was there",
     ),
     { numRuns: 20 },
   );
+});
+
+test("a resource is granted and revoked like an event", () => {
+  const edit = { kind: "resource", from: "feeds", name: "ruleset.feed", to: "rules" } as const;
+  const added = addGrant("apiVersion: bulkhead/v1 # ours\n", edit);
+  assert.ok(added.outcome === "changed");
+  assert.equal(
+    added.text,
+    "apiVersion: bulkhead/v1 # ours\ngrants:\n  resources:\n    - { from: feeds, type: ruleset.feed, to: rules }\n",
+  );
+  assert.equal(addGrant(added.text, edit).outcome, "unchanged");
+  const removed = removeGrant(added.text, edit);
+  assert.ok(removed.outcome === "changed");
+  assert.equal(removed.text, "apiVersion: bulkhead/v1 # ours\n");
 });

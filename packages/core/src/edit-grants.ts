@@ -4,9 +4,15 @@
  */
 import { type Document, isMap, isSeq, parseDocument, YAMLMap, YAMLSeq } from "yaml";
 
-export type GrantEdit =
-  | { readonly kind: "event"; readonly from: string; readonly name: string; readonly to: string }
-  | { readonly kind: "message"; readonly from: string; readonly name: string; readonly to: string };
+export const GRANT_KINDS = ["event", "message", "resource"] as const;
+
+export interface GrantEdit {
+  readonly kind: (typeof GRANT_KINDS)[number];
+  readonly from: string;
+  /** The event's or resource's type, or the message's verb. */
+  readonly name: string;
+  readonly to: string;
+}
 
 /** `unchanged`: granted already, or not granted. `unreadable`: the text is no YAML map, or `grants` is none. */
 export type GrantEditOutcome =
@@ -69,11 +75,11 @@ function indexOf(list: YAMLSeq | null, edit: GrantEdit): number {
 }
 
 function entryOf({ kind, from, name, to }: GrantEdit): Readonly<Record<string, string>> {
-  return kind === "event" ? { from, type: name, to } : { from, verb: name, to };
+  return kind === "message" ? { from, verb: name, to } : { from, type: name, to };
 }
 
-function keyOf({ kind }: GrantEdit): "events" | "messages" {
-  return kind === "event" ? "events" : "messages";
+function keyOf({ kind }: GrantEdit): "events" | "messages" | "resources" {
+  return `${kind}s`;
 }
 
 function render(document: Document): string {

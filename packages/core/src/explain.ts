@@ -72,6 +72,13 @@ function seen({ name, site }: ResolvedInstrument, input: CheckedSite, places: Pl
         by: places.site(["grants", "events", index]),
       });
   }
+  for (const [index, grant] of input.site.grants.resources.entries()) {
+    if (grant.to === name)
+      lines.push({
+        text: `${grant.type} resources of ${grant.from}, below /resources, read-only`,
+        by: places.site(["grants", "resources", index]),
+      });
+  }
   return orNothing(lines, "no traffic and no events of others");
 }
 
@@ -90,6 +97,13 @@ function reached(instrument: ResolvedInstrument, input: CheckedSite, places: Pla
       lines.push({
         text: `${grant.to}, by the message ${grant.verb}`,
         by: places.site(["grants", "messages", index]),
+      });
+  }
+  for (const [index, grant] of input.site.grants.resources.entries()) {
+    if (grant.from === name)
+      lines.push({
+        text: `${grant.to}, which is given its ${grant.type} resources`,
+        by: places.site(["grants", "resources", index]),
       });
   }
   const types = input.site.fleet.events[name] ?? [];

@@ -2,7 +2,7 @@
  * Information-flow check: what mirrored traffic or personal data can reach (design section 4).
  *
  * Sources are instruments with a tap and instruments that emit personal data. Edges: an events
- * grant, a message and a reply that holds data, a UI, events to the fleet. Sinks: a network interface, the egress
+ * grant, a resources grant, a message and a reply that holds data, a UI, events to the fleet. Sinks: a network interface, the egress
  * proxy, the fleet. People at a UI are shown, not refused. A path is allowed when `flows` names
  * its last hop: the instrument that hands data to the sink, and the sink.
  */
@@ -89,6 +89,7 @@ function whatItHolds({ site, package: { manifest } }: ResolvedInstrument): strin
 function edgesOf(site: Site, instruments: readonly ResolvedInstrument[]): readonly Edge[] {
   const edges: Edge[] = [
     ...site.grants.events.map(({ from, to }): Edge => ({ from, to, kind: "instrument" })),
+    ...site.grants.resources.map(({ from, to }): Edge => ({ from, to, kind: "instrument" })),
     ...site.grants.messages.flatMap(({ from, to, verb }): readonly Edge[] => [
       { from, to, kind: "instrument" },
       // A reply that holds something is data of the recipient's; one of its outcome alone is not.

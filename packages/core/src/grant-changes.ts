@@ -8,7 +8,7 @@ import { renderCanonical } from "./canonical.ts";
 export interface Grant {
   /** The instrument that got it; `sensor` for what is not an instrument's. */
   readonly subject: string;
-  /** `event`, `message`, `flow`, `interface`, `fleet-events`, `fleet-ui`, or a key of the instrument in the site. */
+  /** `event`, `message`, `resource`, `flow`, `interface`, `fleet-events`, `fleet-ui`, or a key of the instrument in the site. */
   readonly what: string;
   /** The grant as canonical JSON. */
   readonly grant: string;
@@ -44,6 +44,7 @@ function grantsOf(site: Site): readonly Grant[] {
     ),
     ...site.grants.events.map((event) => grant(event.to, "event", event)),
     ...site.grants.messages.map((message) => grant(message.from, "message", message)),
+    ...site.grants.resources.map((resource) => grant(resource.from, "resource", resource)),
     ...site.flows.map((flow) => grant(flow.from, "flow", flow)),
     ...(site.fleet.manage ? [grant("sensor", "fleet-manage", true)] : []),
     ...Object.entries(site.fleet.events).flatMap(([name, types]) =>

@@ -87,9 +87,18 @@ export function grantPath(site: Site, { name, site: entry }: ResolvedInstrument,
       return grant === undefined || grant === "deny" ? null : ["fleet", "ui", name];
     }
     case "find":
+      // It tells of nobody with whom no grant is shared.
+      return at;
     case "resource.publish":
+      return index(
+        site.grants.resources.findIndex((g) => g.from === name && g.type === need.type),
+        ["grants", "resources"],
+      );
     case "resource.receive":
-      return null;
+      return index(
+        site.grants.resources.findIndex((g) => g.to === name && g.type === need.type),
+        ["grants", "resources"],
+      );
   }
 }
 
@@ -118,15 +127,15 @@ export function describeNeed(need: Need): string {
     case "ui":
       return `show "${need.title}" to ${need.roles.join(", ")}`;
     case "find":
-      return `find instruments of type ${need.type}`;
+      return `find granted peers of type ${need.type}`;
     case "capture.source":
       return "own a span interface";
     case "capture.output":
       return "feed mirrors";
     case "resource.publish":
-      return "publish resources";
+      return `publish ${need.type}, each at most ${renderSize(need.size)}`;
     case "resource.receive":
-      return "receive resources";
+      return `receive ${need.type} of up to ${renderSize(need.size)}`;
   }
 }
 

@@ -86,6 +86,7 @@ function checkParsed(site: Site, document: LocatedDocument, input: PlanInput): C
     files: input.files,
     rejectedFilters: input.rejectedFilters,
     claimedDevices: input.observed.claimedDevices,
+    volumes: input.observed.volumes,
   });
   return {
     faults: [...faults, ...flows.faults],

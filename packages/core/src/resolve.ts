@@ -60,7 +60,8 @@ function covers(before: Need, next: Need): boolean {
   const asked: Readonly<Record<string, unknown>> = next;
   const had: Readonly<Record<string, unknown>> = before;
   return Object.entries(asked).every(([key, value]) => {
-    if (key === "why" || key === "title") return true;
+    // That it can write by slice is no request: the site decides whether it has to.
+    if (key === "why" || key === "title" || key === "slices") return true;
     const other = had[key];
     if (typeof value === "number" && typeof other === "number") return value <= other;
     // A list of hosts that is empty stands for all that the site names.

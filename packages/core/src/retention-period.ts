@@ -42,21 +42,25 @@ export function periodOf(
   return { periodMs, by: manifestPlace(instrument, periodMs) };
 }
 
+/** The period that `periodOf` says, without its line. */
+export function periodMsOf(
+  instrument: Pick<ResolvedInstrument, "site" | "package">,
+  policy: RetentionPolicy,
+): number {
+  return retentionOf(instrument) ?? platformPeriodMs(policy);
+}
+
+function platformPeriodMs({ platform, minimum = 0, maximum = Infinity }: RetentionPolicy): number {
+  return platform ?? Math.min(maximum, Math.max(minimum, DEFAULT_PLATFORM_PERIOD_MS));
+}
+
 /** Of what the platform keeps itself: its own events, log lines, refusals. */
 export function platformPeriod(policy: RetentionPolicy, document: LocatedDocument): RetentionPeriod {
-  if (policy.platform !== undefined) {
-    return {
-      periodMs: policy.platform,
-      by: renderPlace(document, ["policy", "retention", "platform"]),
-    };
-  }
-  if (policy.maximum !== undefined && policy.maximum < DEFAULT_PLATFORM_PERIOD_MS) {
-    return { periodMs: policy.maximum, by: renderPlace(document, ["policy", "retention", "maximum"]) };
-  }
-  if (policy.minimum !== undefined && policy.minimum > DEFAULT_PLATFORM_PERIOD_MS) {
-    return { periodMs: policy.minimum, by: renderPlace(document, ["policy", "retention", "minimum"]) };
-  }
-  return { periodMs: DEFAULT_PLATFORM_PERIOD_MS, by: "platform default" };
+  const periodMs = platformPeriodMs(policy);
+  const line = (["platform", "maximum", "minimum"] as const).find((key) => policy[key] === periodMs);
+  const byDefault = policy.platform === undefined && periodMs === DEFAULT_PLATFORM_PERIOD_MS;
+  if (line === undefined || byDefault) return { periodMs, by: "platform default" };
+  return { periodMs, by: renderPlace(document, ["policy", "retention", line]) };
 }
 
 function manifestPlace({ package: offered }: ResolvedInstrument, periodMs: number): string {

@@ -3,6 +3,7 @@
  */
 import type { Name, Observed } from "@bulkhead/schema";
 import type { Desired, DesiredInstrument } from "./desired.ts";
+import type { TimeSpan } from "./slices.ts";
 
 export interface StepsInput {
   readonly desired: Desired;
@@ -13,6 +14,8 @@ export interface StepsInput {
   readonly held: readonly Name[];
   /** The vault is locked; false where left out. */
   readonly locked?: boolean;
+  /** What slices of volumes are made and destroyed by; left out: they are left as they are. */
+  readonly time?: TimeSpan;
 }
 
 export function runs(instrument: DesiredInstrument, input: StepsInput): boolean {

@@ -10,13 +10,14 @@ import type { DesiredInstrument } from "./desired.ts";
 import { egressFoundations, egressRemovals } from "./egress-steps.ts";
 import { networkFoundations, networkRemovals } from "./network-steps.ts";
 import { runs, type StepsInput } from "./steps-input.ts";
+import { clings, sliceEnds, sliceOpenings } from "./slice-steps.ts";
 import { closures, withoutLocked } from "./vault-steps.ts";
 
 export type { StepsInput };
 
 export function planSteps(input: StepsInput): readonly Step[] {
   const leaving = networkRemovals(input);
-  const going = [...removals(input), ...leaving.steps, ...egressRemovals(input)];
+  const going = [...sliceEnds(input), ...removals(input), ...leaving.steps, ...egressRemovals(input)];
   const coming = withoutLocked(
     [
       ...foundations(input),
@@ -24,6 +25,8 @@ export function planSteps(input: StepsInput): readonly Step[] {
       ...egressFoundations(input),
       ...containers(input, leaving.stopped),
       ...taps(input),
+      // Last, so that a volume that is full keeps its instrument from nothing.
+      ...sliceOpenings(input),
     ],
     input,
   );
@@ -122,7 +125,8 @@ function foundations({ desired, observed }: StepsInput): readonly Step[] {
     for (const volume of spec.volumes.filter((v) => v.kind === "persistent")) {
       const found = observed.volumes.find((v) => v.instrument === name && v.id === volume.id);
       const target = `${name}/${volume.id}`;
-      if (found === undefined) {
+      // One that is cut otherwise is no volume of this kind: making it is refused, and its data stays.
+      if (found === undefined || (found.slices === undefined) !== (volume.slices === undefined)) {
         steps.push({
           kind: "volume.create",
           target,
@@ -131,6 +135,7 @@ function foundations({ desired, observed }: StepsInput): readonly Step[] {
           id: volume.id,
           volume: volume.kind,
           sizeBytes: volume.sizeBytes,
+          ...(volume.slices === undefined ? {} : { slices: volume.slices }),
         });
       } else if (found.sizeBytes < volume.sizeBytes) {
         steps.push({
@@ -191,12 +196,13 @@ function containers(input: StepsInput, ended: ReadonlySet<Name>): readonly Step[
         });
       return steps;
     }
-    if (state === "running") return steps;
+    const holds = state === "running" && clings(target, input.observed);
+    if (state === "running" && !holds) return steps;
     if (state !== "stopped")
       steps.push({
         kind: "instrument.stop",
         target,
-        why: `its container is ${state}`,
+        why: holds ? "it keeps files open of a slice that is past its period" : `its container is ${state}`,
         instrument: target,
       });
     if (!input.held.includes(target))
@@ -263,6 +269,11 @@ function destructions({ desired, observed }: StepsInput): readonly Step[] {
   for (const { instrument } of observed.inboxes) {
     if (wanted.has(instrument)) continue;
     steps.push({ kind: "inbox.remove", target: instrument, why: "not in the site", instrument });
+  }
+  for (const instrument of observed.resourceDirs) {
+    if (wanted.get(instrument)?.spec.resources === true) continue;
+    const why = "no instrument in the site takes resources under this name";
+    steps.push({ kind: "resources.remove", target: instrument, why, instrument });
   }
   for (const volume of observed.volumes) {
     if (volume.kind !== "persistent") continue;

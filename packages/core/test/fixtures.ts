@@ -116,11 +116,23 @@ export function achieve(host: Observed, step: Step): Observed {
       };
     case "volume.create": {
       const { instrument, id, volume: kind, sizeBytes } = step;
+      const cut = step.slices === undefined ? {} : { slices: [] };
       return {
         ...host,
-        volumes: [...host.volumes, { instrument, id, kind, sizeBytes, mounted: false }],
+        volumes: [...host.volumes, { instrument, id, kind, sizeBytes, mounted: false, ...cut }],
       };
     }
+    case "slice.open":
+    case "slice.destroy":
+      return {
+        ...host,
+        volumes: host.volumes.map((v) => {
+          if (v.instrument !== step.instrument || v.id !== step.id || v.slices === undefined) return v;
+          const others = v.slices.filter(({ slice }) => slice !== step.slice);
+          if (step.kind === "slice.destroy") return { ...v, slices: others };
+          return { ...v, slices: [...others, { slice: step.slice, kept: true, key: "present" as const }] };
+        }),
+      };
     case "volume.grow":
       return {
         ...host,
@@ -142,6 +154,8 @@ export function achieve(host: Observed, step: Step): Observed {
       };
     case "inbox.remove":
       return { ...host, inboxes: host.inboxes.filter((i) => i.instrument !== step.instrument) };
+    case "resources.remove":
+      return { ...host, resourceDirs: host.resourceDirs.filter((name) => name !== step.instrument) };
     case "inbox.put":
       return {
         ...host,
@@ -276,7 +290,7 @@ export function achieve(host: Observed, step: Step): Observed {
   }
 }
 
-function manifestOf(text: string): Manifest {
+export function manifestOf(text: string): Manifest {
   const parsed = parseManifest(text, "instrument.yaml");
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults));
   return parsed.value;

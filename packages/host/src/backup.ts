@@ -103,6 +103,11 @@ async function findVolume(layout: InstallationLayout, text: string): Promise<Cho
   const found = rest.length > 0 ? undefined : known.find((v) => v.instrument === instrument && v.id === id);
   if (found !== undefined) return found;
   const names = known.map((v) => `${v.instrument}/${v.id}`).join(", ") || "none";
+  if (rest.length === 0 && (await slicedVolumes(layout)).includes(text)) {
+    throw new HostError("host-backup-no-volume", `volume ${text} is cut in slices, which no back-up holds`, {
+      advice: "a copy of a slice's key would outlive its period; have the instrument emit what must be kept",
+    });
+  }
   throw new HostError("host-backup-no-volume", `there is no volume ${JSON.stringify(text)}`, {
     advice: `these are there: ${names}`,
   });
@@ -118,6 +123,12 @@ async function volumesOf({ volumesDir }: InstallationLayout): Promise<readonly C
     }
   }
   return found;
+}
+
+/** `INSTRUMENT/VOLUME` of each. */
+async function slicedVolumes({ volumesDir }: InstallationLayout): Promise<readonly string[]> {
+  const files = await readdir(volumesDir, { recursive: true });
+  return files.flatMap((file) => /^([a-z0-9-]+\/[a-z0-9-]+)\.slices\.img$/.exec(file)?.[1] ?? []);
 }
 
 /** @throws HostError `host-backup-in-use` */

@@ -14,7 +14,8 @@ import { readTarFile, type TarEntry } from "./tar-reader.ts";
 /** Ids that an instrument's user namespace can map. */
 const IDS = 65_536;
 /** Where the platform mounts things: real directories, never links that lead a mount elsewhere. */
-const MOUNT_POINTS = /^(?:dev|dev\/shm|proc|sys|tmp|run|opt|opt\/node|opt\/instrument|data(?:\/.*)?|inbox)$/;
+const MOUNT_POINTS =
+  /^(?:dev|dev\/shm|proc|sys|tmp|run|opt|opt\/node|opt\/instrument|data(?:\/.*)?|inbox|resources)$/;
 /** A directory of the package's own: its links stay inside. */
 const OWN = "opt/instrument";
 

@@ -23,6 +23,7 @@ export const MOUNT_POINTS: readonly string[] = [
   "opt/instrument",
   "opt/node",
   "proc",
+  "resources",
   "run",
   "sys",
   "tmp",

@@ -11,7 +11,7 @@ import type { DistributionPackage } from "./inventory.ts";
 export const TRIM_RULES = {
   /** Paths relative to the root, without a leading slash; a directory goes with what it holds. */
   never: [
-    "^(?:boot|dev|proc|sys|run|tmp|home|media|mnt|srv|opt|data|inbox)/",
+    "^(?:boot|dev|proc|sys|run|tmp|home|media|mnt|srv|opt|data|inbox|resources)/",
     "^(?:boot|home|media|mnt|srv)$",
     "^\\.",
     // Mirror addresses and proxy settings of the build host.

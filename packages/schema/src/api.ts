@@ -156,6 +156,8 @@ export const API_ROUTES = {
   bus: { method: "GET", path: "/api/v1/bus", role: "viewer" },
   /** NDJSON of messages between instruments: metadata alone. */
   messages: { method: "GET", path: "/api/v1/messages", role: "analyst" },
+  /** What was published, who has it, and in which state. */
+  resources: { method: "GET", path: "/api/v1/resources", role: "viewer" },
   taps: { method: "GET", path: "/api/v1/taps", role: "viewer" },
   network: { method: "GET", path: "/api/v1/network", role: "viewer" },
   egress: { method: "GET", path: "/api/v1/egress", role: "viewer" },

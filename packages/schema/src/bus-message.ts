@@ -20,6 +20,10 @@ export const Welcome = z.strictObject({
   sends: z.array(z.strictObject({ to: Name, verb: DottedName, deadlineMs: z.int() })).default([]),
   /** Who may send it what. */
   accepts: z.array(z.strictObject({ from: Name, verb: DottedName })).default([]),
+  /** Types of resources that it may publish, and how large each may be. */
+  publishes: z.array(z.strictObject({ type: DottedName, maxBytes: z.int() })).default([]),
+  /** Whose resources it is given. */
+  receives: z.array(z.strictObject({ from: Name, type: DottedName })).default([]),
 });
 export type Welcome = z.infer<typeof Welcome>;
 

@@ -44,6 +44,7 @@ export const CONTAINMENT_LAYERS = {
   "egress-proxy": { kind: "stand", title: "the egress proxy, which judges every connection" },
   "bus-gate": { kind: "stand", title: "the gate on the instrument's own bus socket" },
   "bus-permissions": { kind: "stand", title: "the broker's permissions of the instrument's user" },
+  "delivery-desk": { kind: "stand", title: "the desk that takes deliveries, and believes no sender" },
   "volume-size": { kind: "host", title: "a size for each volume: a file of its own" },
   idmap: { kind: "host", title: "ids of its own: the container's root is nobody on the host" },
   "mount-namespace": { kind: "host", title: "the host's files are not in the container's tree" },

@@ -19,6 +19,7 @@ export const FAULT_CODES = [
   "duplicate-address",
   "network-conflict",
   "name-reserved",
+  "volume-differs",
   "config-rejected",
   "file-missing",
   "filter-rejected",

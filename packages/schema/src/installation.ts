@@ -44,6 +44,8 @@ export interface InstallationLayout {
   readonly sensordDir: string;
   /** The audit log; on the platform's volume, like brokerDir and sensordDir. */
   readonly auditDir: string;
+  /** For each instrument that takes resources a directory of sensord's, which its container sees; on the platform's volume. */
+  readonly resourcesDir: string;
   /** sensord's verbs of warden: mode 0660, group of the installation. */
   readonly wardenSocket: string;
   /** root's verbs of warden: mode 0600. */
@@ -99,6 +101,7 @@ export function installationLayout(name: InstallationName): InstallationLayout {
     sensorPublicKeyFile: `${libDir}/warden/sensor-key.pub`,
     sensordDir: `${platformDir}/sensord`,
     auditDir: `${platformDir}/audit`,
+    resourcesDir: `${platformDir}/resources`,
     wardenSocket: `${runDir}/warden.sock`,
     rootSocket: `${runDir}/root.sock`,
     apiSocket: `${runDir}/api.sock`,

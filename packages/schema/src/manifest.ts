@@ -65,6 +65,8 @@ export const Need = z.discriminatedUnion("kind", [
         measure: z.enum(["none", "files"]).default("none"),
       })
       .optional(),
+    /** It writes each record into the slice of its time, so that the site can have the volume cut: see slice.ts. */
+    slices: z.literal(true).optional(),
   }),
   z.strictObject({
     ...common,
@@ -86,8 +88,9 @@ export const Need = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ ...common, kind: z.literal("message.send"), ...MessageShapes }),
   z.strictObject({ ...common, kind: z.literal("find"), type: Name }),
-  z.strictObject({ ...common, kind: z.literal("resource.publish") }),
-  z.strictObject({ ...common, kind: z.literal("resource.receive") }),
+  /** Both sides of a resource declare its type and how large one may be. */
+  z.strictObject({ ...common, kind: z.literal("resource.publish"), type: DottedName, size: Size }),
+  z.strictObject({ ...common, kind: z.literal("resource.receive"), type: DottedName, size: Size }),
   z.strictObject({
     ...common,
     kind: z.literal("ui"),

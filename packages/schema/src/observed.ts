@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { Name } from "./name.ts";
+import { SliceName } from "./slice.ts";
 
 export const ObservedInstrument = z.strictObject({
   name: Name,
@@ -34,12 +35,23 @@ export const ObservedTap = z.strictObject({
 });
 export type ObservedTap = z.infer<typeof ObservedTap>;
 
+/** A slice of a volume. `kept`: there is a record of its key; without one nothing in it can be read again. */
+export const ObservedSlice = z.strictObject({
+  slice: SliceName,
+  kept: z.boolean(),
+  /** What the kernel says of its key; `held`: removed, with files still open under it. */
+  key: z.enum(["present", "absent", "held"]),
+});
+export type ObservedSlice = z.infer<typeof ObservedSlice>;
+
 export const ObservedVolume = z.strictObject({
   instrument: Name,
   id: Name,
   kind: z.enum(["persistent", "transient"]),
   sizeBytes: z.int(),
   mounted: z.boolean(),
+  /** Of a volume that is cut in slices, the oldest first. While it is not mounted: those whose keys are kept. */
+  slices: z.array(ObservedSlice).optional(),
 });
 
 /** Why a device that is to get its address by DHCP has none; null where it has one, or is given one by the site. */
@@ -112,6 +124,8 @@ export const Observed = z.strictObject({
   volumes: z.array(ObservedVolume),
   instruments: z.array(ObservedInstrument),
   inboxes: z.array(z.strictObject({ instrument: Name, version: z.string() })),
+  /** Instruments that have a directory for what others publish for them. */
+  resourceDirs: z.array(Name),
   segments: z.array(ObservedSegment),
   ports: z.array(ObservedPort),
   nics: z.array(ObservedNic),
@@ -134,6 +148,7 @@ export const NOTHING_OBSERVED: Observed = {
   volumes: [],
   instruments: [],
   inboxes: [],
+  resourceDirs: [],
   segments: [],
   ports: [],
   nics: [],

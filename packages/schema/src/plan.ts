@@ -7,7 +7,8 @@ import { Addressing, Destination, IpNetwork, ListenPort } from "./addressing.ts"
 import { EgressPolicy } from "./egress.ts";
 import { Fault } from "./fault.ts";
 import { Name } from "./name.ts";
-import { InstrumentSpec } from "./spec.ts";
+import { SliceName } from "./slice.ts";
+import { InstrumentSpec, SliceSpec } from "./spec.ts";
 
 const step = { target: z.string(), why: z.string() };
 
@@ -43,6 +44,7 @@ export const Step = z.discriminatedUnion("kind", [
     id: Name,
     volume: z.enum(["persistent", "transient"]),
     sizeBytes: z.int(),
+    slices: SliceSpec.optional(),
   }),
   z.strictObject({
     kind: z.literal("volume.grow"),
@@ -53,6 +55,21 @@ export const Step = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ kind: z.literal("volume.detach"), ...step, instrument: Name, id: Name }),
   z.strictObject({ kind: z.literal("volume.remove"), ...step, instrument: Name, id: Name }),
+  /** Makes the slice unless it is there, and opens it. */
+  z.strictObject({
+    kind: z.literal("slice.open"),
+    ...step,
+    instrument: Name,
+    id: Name,
+    slice: SliceName,
+  }),
+  z.strictObject({
+    kind: z.literal("slice.destroy"),
+    ...step,
+    instrument: Name,
+    id: Name,
+    slice: SliceName,
+  }),
   z.strictObject({
     kind: z.literal("inbox.put"),
     ...step,
@@ -65,6 +82,7 @@ export const Step = z.discriminatedUnion("kind", [
     ...step,
     instrument: Name,
   }),
+  z.strictObject({ kind: z.literal("resources.remove"), ...step, instrument: Name }),
   z.strictObject({
     kind: z.literal("instrument.create"),
     ...step,

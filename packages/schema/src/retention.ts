@@ -40,7 +40,7 @@ export type RetentionBreach = z.infer<typeof RetentionBreach>;
 /** One store: what an instrument keeps on its volumes, its events or its log lines; or one of the platform's. */
 export const RetentionRow = z.strictObject({
   owner: Name,
-  store: z.enum(["records", "events", "log", "refusals"]),
+  store: z.enum(["records", "slices", "events", "log", "refusals"]),
   /** Null: kept without end, or never older than the process. `by`: the line that says so. */
   periodMs: z.number().nullable(),
   by: z.string(),
@@ -61,8 +61,19 @@ export const RetentionRow = z.strictObject({
   lastPurge: z.strictObject({ at: z.iso.datetime(), removed: z.int().nullable() }).nullable(),
   nextPurge: z.iso.datetime().nullable(),
   breaches: z.array(RetentionBreach),
+  /** Of volumes that are cut in slices: how many there are. Their keys are destroyed, with no trust in the instrument. */
+  enforced: z.strictObject({ slices: z.int() }).optional(),
 });
 export type RetentionRow = z.infer<typeof RetentionRow>;
+
+/** What is kept of the host's clocks over a restart: see core/retention-clock.ts. */
+const KeptReading = z.strictObject({ wallMs: z.number(), uptimeMs: z.number(), bootId: z.string() });
+export const KeptClock = z.strictObject({
+  anchor: KeptReading,
+  latest: KeptReading,
+  afterBoot: z.boolean(),
+  settling: KeptReading.nullable(),
+});
 
 /** `agrees`: with the time elapsed since it was last known good. While it does not, the earlier of the two counts. */
 export const ClockState = z.strictObject({

@@ -56,6 +56,8 @@ export const SiteInstrument = z.strictObject({
   retention: Duration.optional(),
   /** Sizes by need id, in place of what the manifest asks. */
   storage: z.record(Name, Size).optional(),
+  /** Volumes by need id that are cut in slices of this length, each with a key that is destroyed after the period. */
+  slices: z.record(Name, Duration).optional(),
   /** Settings, checked against the package's config schema. */
   config: z.record(z.string(), z.unknown()).optional(),
   /** False: stays installed with its data, and is not started. */
@@ -80,10 +82,21 @@ export const Site = z.strictObject({
   instruments: z.record(Name, SiteInstrument),
   grants: z
     .strictObject({
-      events: z.array(z.strictObject({ from: Name, type: DottedName, to: Name })).default([]),
+      events: z
+        .array(
+          z.strictObject({
+            from: Name,
+            type: DottedName,
+            to: Name,
+            /** How far back its consumer begins when it is made; left out: with what comes from then on. */
+            replay: z.union([z.literal("all"), Duration]).optional(),
+          }),
+        )
+        .default([]),
       messages: z.array(z.strictObject({ from: Name, verb: DottedName, to: Name })).default([]),
+      resources: z.array(z.strictObject({ from: Name, type: DottedName, to: Name })).default([]),
     })
-    .default({ events: [], messages: [] }),
+    .default({ events: [], messages: [], resources: [] }),
   flows: z.array(z.strictObject({ from: Name, to: Name, why: z.string().min(1).max(300) })).default([]),
   fleet: z
     .strictObject({

@@ -6,10 +6,15 @@
 import * as z from "zod";
 import { Name } from "./name.ts";
 
+/** How a volume is cut; each slice is destroyed when all that it is for is older than the period. */
+export const SliceSpec = z.strictObject({ lengthMs: z.int().positive(), periodMs: z.int().positive() });
+export type SliceSpec = z.infer<typeof SliceSpec>;
+
 export const VolumeSpec = z.strictObject({
   id: Name,
   kind: z.enum(["persistent", "transient"]),
   sizeBytes: z.int().positive(),
+  slices: SliceSpec.optional(),
 });
 export type VolumeSpec = z.infer<typeof VolumeSpec>;
 
@@ -42,6 +47,8 @@ export const InstrumentSpec = z.strictObject({
   ui: z.boolean(),
   /** egress.sock, by a directory of its own: the proxy makes the socket. */
   egress: z.boolean(),
+  /** What other instruments publish for it, read-only at /resources. */
+  resources: z.boolean(),
   network: InstrumentNetwork,
 });
 export type InstrumentSpec = z.infer<typeof InstrumentSpec>;

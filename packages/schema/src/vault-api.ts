@@ -32,6 +32,8 @@ export const VaultVolume = z.strictObject({
   mounted: z.boolean(),
   /** `held`: removed, but the kernel still has files open under it; `missing`: there is no record of its key. */
   key: z.enum(["present", "absent", "held", "missing"]),
+  /** How many slices it is cut in, each with a key of its own; `key` is that of all of them. */
+  slices: z.int().optional(),
 });
 export type VaultVolume = z.infer<typeof VaultVolume>;
 

@@ -117,6 +117,8 @@ export const WARDEN_VERBS = {
   down: { method: "POST", path: "/v1/down", sockets: ["root"] },
   /** Removes everything that warden made, data included. */
   purge: { method: "POST", path: "/v1/purge", sockets: ["root"] },
+  /** The host's clock is right, after it was set: slices are destroyed by it. */
+  clockConfirm: { method: "POST", path: "/v1/clock/confirm", sockets: ["root"] },
   vault: { method: "GET", path: "/v1/vault", sockets: ["root"] },
   vaultUnlock: { method: "POST", path: "/v1/vault/unlock", sockets: ["root"] },
   vaultRekey: { method: "POST", path: "/v1/vault/rekey", sockets: ["root"] },

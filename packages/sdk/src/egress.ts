@@ -5,6 +5,7 @@
  *
  * Redirects are answers like any other: whoever follows one makes a new request, which is judged anew.
  */
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import type { Socket } from "node:net";
@@ -19,6 +20,8 @@ export interface EgressRequest {
   readonly body?: string | Uint8Array;
   /** Certificates (PEM) to trust in place of Node's own. */
   readonly ca?: string;
+  /** SHA-256 hashes (base64) of public keys, as in RFC 7469: the host's has to be one of them, too. */
+  readonly pins?: readonly string[];
   readonly signal?: AbortSignal;
   /** Another socket than the platform's; for tests. */
   readonly socketPath?: string;
@@ -26,11 +29,15 @@ export interface EgressRequest {
 
 /**
  * The response, its body yet to be read.
- * @throws SdkError `sdk-egress-refused` with the proxy's reason, `sdk-egress-failed`; `sdk-egress-url` for another scheme
+ * @throws SdkError `sdk-egress-refused` with the proxy's reason, `sdk-egress-failed`, `sdk-egress-pin`; `sdk-egress-url`
+ * for another scheme, or for pins without TLS
  */
 export async function requestThroughEgress(url: URL, options: EgressRequest = {}): Promise<IncomingMessage> {
   if (url.protocol !== "https:" && url.protocol !== "http:") {
     throw new SdkError("sdk-egress-url", `${url.protocol} cannot be requested: https: or http:`);
+  }
+  if (url.protocol === "http:" && options.pins !== undefined) {
+    throw new SdkError("sdk-egress-url", `${url.host}: without TLS there is no key to hold against the pins`);
   }
   try {
     const response = await send(url, options);
@@ -73,7 +80,7 @@ async function send(url: URL, options: EgressRequest): Promise<IncomingMessage> 
 
 async function openTls(
   url: URL,
-  { ca, signal, socketPath = EGRESS_SOCKET }: EgressRequest,
+  { ca, pins, signal, socketPath = EGRESS_SOCKET }: EgressRequest,
 ): Promise<TLSSocket> {
   const authority = `${url.hostname}:${url.port === "" ? "443" : url.port}`;
   const request = httpRequest({
@@ -96,11 +103,20 @@ async function openTls(
   for (const each of [socket, tls]) each.on("error", () => undefined);
   try {
     await once(tls, "secureConnect", signal === undefined ? {} : { signal });
+    if (pins !== undefined) requirePin(url, tls, pins);
   } catch (error) {
     tls.destroy();
     throw error;
   }
   return tls;
+}
+
+/** Before a byte of the request is sent. */
+function requirePin(url: URL, tls: TLSSocket, pins: readonly string[]): void {
+  const key = tls.getPeerX509Certificate()?.publicKey.export({ format: "der", type: "spki" });
+  const pin = key === undefined ? "" : createHash("sha256").update(key).digest("base64");
+  if (pins.includes(pin)) return;
+  throw new SdkError("sdk-egress-pin", `${url.host} has another key than those that are pinned: ${pin}`);
 }
 
 function refusal(url: URL, reason: string): SdkError {

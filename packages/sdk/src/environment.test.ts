@@ -9,6 +9,7 @@ test("places are fixed inside a container, and may be moved by variables", () =>
     uiSocket: "/run/bulkhead/ui.sock",
     dataDir: "/data",
     inboxDir: "/inbox",
+    resourcesDir: "/resources",
   });
   const moved = parseEnvironment({ BULKHEAD_INSTRUMENT: "ids", BULKHEAD_DATA_DIR: "/tmp/x" });
   assert.equal(moved.dataDir, "/tmp/x");

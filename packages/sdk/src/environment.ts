@@ -16,11 +16,13 @@ export interface Environment {
   readonly dataDir: string;
   /** What the platform delivered, read-only, one directory for each version. */
   readonly inboxDir: string;
+  /** What other instruments published for this one, read-only. */
+  readonly resourcesDir: string;
 }
 
 /**
  * Reads BULKHEAD_INSTRUMENT (set by the container's configuration) and the overrides
- * BULKHEAD_BUS_SOCKET, BULKHEAD_UI_SOCKET, BULKHEAD_DATA_DIR, BULKHEAD_INBOX_DIR.
+ * BULKHEAD_BUS_SOCKET, BULKHEAD_UI_SOCKET, BULKHEAD_DATA_DIR, BULKHEAD_INBOX_DIR, BULKHEAD_RESOURCES_DIR.
  * @throws SdkError `sdk-no-name` where the name is absent or no name.
  */
 export function parseEnvironment(env: Readonly<Record<string, string | undefined>>): Environment {
@@ -35,5 +37,6 @@ export function parseEnvironment(env: Readonly<Record<string, string | undefined
     uiSocket: env["BULKHEAD_UI_SOCKET"] ?? "/run/bulkhead/ui.sock",
     dataDir: env["BULKHEAD_DATA_DIR"] ?? "/data",
     inboxDir: env["BULKHEAD_INBOX_DIR"] ?? "/inbox",
+    resourcesDir: env["BULKHEAD_RESOURCES_DIR"] ?? "/resources",
   };
 }

@@ -6,19 +6,24 @@
  * at the end (SIGTERM, SIGINT or `cmd.<i>.stop`) the definition stops first, then what it emitted
  * is flushed, then the process exits. After the connection nothing goes to stdout or stderr.
  */
-import type { Welcome } from "@bulkhead/schema";
+import { join } from "node:path";
+import { type DeliveryReceipt, Name, type Peer, type Welcome } from "@bulkhead/schema";
 import type * as z from "zod";
 import { connectBus, type Bus } from "./bus.ts";
 import { ConfigDesk, type ApplyConfig } from "./config.ts";
 import { consumeEvents, type ConsumeOptions, type EventConsumer } from "./consumer.ts";
 import { parseEnvironment, type Environment } from "./environment.ts";
 import { errorText, SdkError } from "./error.ts";
+import { findPeers } from "./find.ts";
 import { Health } from "./health.ts";
 import { BusLog, type Log } from "./log.ts";
 import { type AcceptOptions, Messages, type SendOptions } from "./messages.ts";
 import { busPublishPort } from "./publish-port.ts";
 import { Publisher } from "./publisher.ts";
+import { ResourceReceiver, type ReceiveOptions } from "./resource-receiver.ts";
+import { deliverResource, type DeliverOptions } from "./resource-sender.ts";
 import { Retention, type RetentionStore } from "./retention.ts";
+import { Slices, type SlicesOptions } from "./slices.ts";
 import { serveUi, type UiHandler } from "./ui.ts";
 
 /** What an instrument's code works with. */
@@ -39,8 +44,16 @@ export interface InstrumentContext {
   accept<Request = Record<string, never>, Reply = void>(options: AcceptOptions<Request, Reply>): void;
   /** Sends one instrument a message; returns its reply. @throws SdkError `sdk-message-…`. */
   send<Reply = void>(options: SendOptions<Reply>): Promise<Reply>;
+  /** Publishes a version of a resource; resolves when its receivers have it. @throws SdkError `sdk-delivery-…`. */
+  deliver(options: DeliverOptions): Promise<DeliveryReceipt>;
+  /** Takes resources of this type: each new version, and after the start what there is. */
+  receive(options: ReceiveOptions): void;
+  /** Instruments of this package with whom a grant is shared. @throws SdkError `sdk-find-refused`, `sdk-find-failed`. */
+  find(type: string): Promise<readonly Peer[]>;
   /** Serves HTTP where the site grants a UI. */
   serveUi(handler: UiHandler): void;
+  /** Of a volume whose need says that it is written by slice: where records of some time go. */
+  slices(need: string, options: SlicesOptions): Promise<Slices>;
   /** Has a store forget when the platform says so, and its oldest record reported. */
   retain(store: RetentionStore): void;
 }
@@ -135,12 +148,14 @@ export async function startInstrument<Config>(
   bus.handle("config", (payload) => desk.take(payload));
   bus.handle("health", async () => frame.health.report());
   bus.handle("retention", (payload) => frame.retention.take(payload));
+  bus.handle("resource", (payload) => frame.resources.take(payload));
   bus.handle("stop", async () => void setImmediate(() => void stop())); // the answer goes out first
   bus.open();
   try {
     const welcome = await bus.welcomed();
     started.resolve(await definition.start(frame.context(welcome)));
     frame.messages.ready();
+    frame.resources.ready();
   } catch (error) {
     frame.log.error(`the start failed: ${errorText(error)}`);
     started.reject(error);
@@ -164,6 +179,7 @@ class Frame {
   readonly messages: Messages;
   readonly health: Health;
   readonly retention: Retention;
+  readonly resources: ResourceReceiver;
   configVersion: () => string | null = () => null;
   readonly #environment: Environment;
   readonly #bus: Bus;
@@ -191,6 +207,7 @@ class Frame {
       onProblem: (text) => this.log.warn(text),
     });
     this.messages = new Messages(bus, (text) => this.log.warn(text));
+    this.resources = new ResourceReceiver(environment.resourcesDir, (text) => this.log.warn(text));
     bus.listen({
       welcome: (welcome) => this.#welcomed(welcome),
       denied: (operation, subject) => {
@@ -223,10 +240,14 @@ class Frame {
       },
       accept: (options) => this.messages.accept(options),
       send: (options) => this.messages.send(options),
+      deliver: (options) => deliverResource(this.#bus, options),
+      receive: (options) => this.resources.receive(options),
+      find: (type) => findPeers(this.#bus, type),
       serveUi: (handler) => {
         const socketPath = this.#environment.uiSocket;
         this.#owned.use(serveUi({ socketPath, handler, onProblem: (text) => this.log.warn(text) }));
       },
+      slices: (need, options) => Slices.open(join(this.#environment.dataDir, Name.parse(need)), options),
       retain: (store) => this.retention.add(store),
     };
   }

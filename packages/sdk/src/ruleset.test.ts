@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { applyRuleset, currentRules, type RulesetTool } from "./ruleset.ts";
+import { applyRuleset, checkRuleset, currentRules, type RulesetTool } from "./ruleset.ts";
 
 class Place implements AsyncDisposable {
   readonly dir: string;
@@ -71,6 +71,20 @@ test("what the check rejects never comes into force, and is told by the operator
   assert.deepEqual(await place.inForce(), { "000-a.rules": "good" });
 });
 
+test("what the tool seals is current with its rules, and goes with them", async () => {
+  await using place = await Place.open();
+  const sealing = (reload: string | null): RulesetTool => ({
+    check: async () => [],
+    seal: (dir, files) => writeFile(join(dir, "sealed"), files.map(({ path }) => path).join()),
+    reload: async (which) => (which === "new" ? reload : null),
+  });
+  const first = join(currentRules(place.store), "000-a.rules");
+  await applyRuleset(place.store, await place.deliver("v1", { "a.rules": "one" }), sealing(null));
+  assert.deepEqual(await place.inForce(), { "000-a.rules": "one", sealed: first });
+  await applyRuleset(place.store, await place.deliver("v2", { "b.rules": "two" }), sealing("out of memory"));
+  assert.deepEqual(await place.inForce(), { "000-a.rules": "one", sealed: first });
+});
+
 test("when the tool does not load them, the former rules are in force and loaded again", async () => {
   await using place = await Place.open();
   await applyRuleset(place.store, await place.deliver("v1", { "a.rules": "good" }), WILLING);
@@ -109,4 +123,32 @@ test("what is absent, a link or no file is a fault of that file; names that lead
   await assert.rejects(applyRuleset(place.store, { ...delivery, version: "../v" }, WILLING), {
     code: "sdk-file-name-unsafe",
   });
+});
+
+test("files beside the inbox come after it, out of what is in force too; a check alone leaves nothing", async () => {
+  await using place = await Place.open();
+  const first = await place.deliver("v1", { "a.rules": "one" });
+  const outside = join(place.dir, "set");
+  await writeFile(outside, "two");
+  const beside = [{ name: "managed:all/7-x", path: outside }];
+  const outcome = await applyRuleset(place.store, { ...first, beside }, WILLING);
+  assert.ok(outcome.outcome === "applied");
+  assert.deepEqual(await place.inForce(), { "000-a.rules": "one", "001-7-x": "two" });
+  const second = await place.deliver("v2", { "b.rules": "three" });
+  const kept = outcome.files.filter(({ name }) => name.startsWith("managed:"));
+  await applyRuleset(place.store, { ...second, beside: kept }, WILLING);
+  assert.deepEqual(await place.inForce(), { "000-b.rules": "three", "001-7-x": "two" });
+  const before = await readdir(place.store);
+  const faults = await checkRuleset(place.store, { ...first, beside }, async (files) =>
+    files.map(({ name }) => ({ file: name, message: "seen" })),
+  );
+  assert.deepEqual(
+    faults.map(({ file }) => file),
+    ["a.rules", "managed:all/7-x"],
+  );
+  assert.deepEqual(await readdir(place.store), before);
+  const absent = { ...first, beside: [{ name: "managed:all/8-x", path: join(place.dir, "absent") }] };
+  assert.deepEqual(await checkRuleset(place.store, absent, async () => assert.fail("not to be checked")), [
+    { file: "managed:all/8-x", message: "was not delivered" },
+  ]);
 });

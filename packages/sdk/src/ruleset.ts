@@ -19,6 +19,8 @@ export interface RulesetDelivery {
   readonly version: string;
   /** Relative paths below `dir`, in the order in which they apply. */
   readonly names: readonly string[];
+  /** Files that lie elsewhere, after those: of the store itself, or of another read-only place. */
+  readonly beside?: readonly RuleFile[];
 }
 
 /** One rule file: the name that the operator gave it, and where the copy lies. */
@@ -32,6 +34,11 @@ export type RuleFaults = RefusedConfig["faults"];
 export interface RulesetTool {
   /** Faults of these files, by the operator's names; empty where all is well. */
   readonly check: (files: readonly RuleFile[]) => Promise<RuleFaults>;
+  /**
+   * Puts a file of the tool's own beside the rules before they become current, so that it is there with them or not
+   * at all. `files` are as they will be then.
+   */
+  readonly seal?: (dir: string, files: readonly RuleFile[]) => Promise<void>;
   /** Has the tool take what is current now, the new rules or the former again; null when it did, else why not. */
   readonly reload: (which: "new" | "former", files: readonly RuleFile[]) => Promise<string | null>;
 }
@@ -55,11 +62,7 @@ export async function applyRuleset(
   delivery: RulesetDelivery,
   tool: RulesetTool,
 ): Promise<RulesetOutcome> {
-  if (!VERSION_PATTERN.test(delivery.version)) {
-    throw new SdkError("sdk-file-name-unsafe", `no version for a directory: ${delivery.version}`);
-  }
-  // A version that is current is never written over: the check would work on the running rules.
-  const target = `${delivery.version}.${Date.now().toString(36)}`;
+  const target = freshName(delivery.version);
   const taken = join(storeDir, target);
   await mkdir(taken, { recursive: true });
   const copied = await copyFiles(delivery, taken);
@@ -68,12 +71,13 @@ export async function applyRuleset(
     await rm(taken, { recursive: true, force: true });
     return { outcome: "refused", faults };
   }
-  const former = await readCurrent(storeDir);
-  await pointCurrent(storeDir, target);
   const current = copied.files.map((file) => ({
     name: file.name,
     path: join(currentRules(storeDir), basename(file.path)),
   }));
+  await tool.seal?.(taken, current);
+  const former = await readCurrent(storeDir);
+  await pointCurrent(storeDir, target);
   const failure = await tool.reload("new", current);
   if (failure !== null) {
     if (former !== null) {
@@ -90,6 +94,33 @@ export async function applyRuleset(
   return { outcome: "applied", files: current };
 }
 
+/**
+ * As far as the check, and then nothing is left of it.
+ * @throws SdkError `sdk-file-name-unsafe`; errors of the file system where the store cannot be written.
+ */
+export async function checkRuleset(
+  storeDir: string,
+  delivery: RulesetDelivery,
+  check: RulesetTool["check"],
+): Promise<RuleFaults> {
+  const taken = join(storeDir, freshName(delivery.version));
+  await mkdir(taken, { recursive: true });
+  try {
+    const { files, faults } = await copyFiles(delivery, taken);
+    return faults.length > 0 ? faults : await check(files);
+  } finally {
+    await rm(taken, { recursive: true, force: true });
+  }
+}
+
+/** A version that is current is never written over: the check would work on the running rules. */
+function freshName(version: string): string {
+  if (!VERSION_PATTERN.test(version)) {
+    throw new SdkError("sdk-file-name-unsafe", `no version for a directory: ${version}`);
+  }
+  return `${version}.${Date.now().toString(36)}`;
+}
+
 /** Copies are named by their order, so that two files of one name in different folders stay apart. */
 async function copyFiles(
   delivery: RulesetDelivery,
@@ -97,11 +128,14 @@ async function copyFiles(
 ): Promise<{ readonly files: readonly RuleFile[]; readonly faults: RuleFaults }> {
   const files: RuleFile[] = [];
   const faults: RuleFaults = [];
-  for (const [index, name] of delivery.names.entries()) {
+  const inbox = delivery.names.map((name) => {
     if (!NAME_PATTERN.test(name))
       throw new SdkError("sdk-file-name-unsafe", `not a file below the inbox: ${name}`);
+    return { name, path: join(delivery.dir, name) };
+  });
+  for (const [index, { name, path: from }] of [...inbox, ...(delivery.beside ?? [])].entries()) {
     const path = join(dir, `${String(index).padStart(3, "0")}-${basename(name)}`);
-    const problem = await copyRegular(join(delivery.dir, name), path);
+    const problem = await copyRegular(from, path);
     if (problem === null) files.push({ name, path });
     else faults.push({ file: name, message: problem });
   }
@@ -120,7 +154,7 @@ async function copyRegular(from: string, to: string): Promise<string | null> {
     if (code === "ELOOP") return "is a symbolic link";
     throw error;
   }
-  // The inbox is the platform's and read-only: between the look and the copy nothing changes it.
+  // The inbox is the platform's and read-only, the store ours: between the look and the copy nothing changes them.
   await copyFile(from, to);
   return null;
 }

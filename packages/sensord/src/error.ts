@@ -34,6 +34,8 @@ export type SensordErrorCode =
   | "package-unreadable"
   | "request-invalid"
   | "request-too-large"
+  | "resource-not-placed"
+  | "resources-unreadable"
   | "retention-breach"
   | "retention-not-kept"
   | "retention-unreadable"

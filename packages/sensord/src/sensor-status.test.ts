@@ -68,6 +68,7 @@ const WARDEN: WardenState = {
     volumes: [],
     instruments: [container("capture"), container("ids")],
     inboxes: [],
+    resourceDirs: [],
     segments: [],
     ports: [],
     nics: [],

@@ -10,6 +10,7 @@ import {
   type SensorStatus,
   type Settings,
 } from "@bulkhead/schema";
+import { COMMAND_DEADLINE_MS } from "@bulkhead/core";
 import { join } from "node:path";
 import { localRoot } from "./api/authorize.ts";
 import { makeHandlers } from "./api/handlers.ts";
@@ -30,12 +31,17 @@ import { hostClock, type ReadClock } from "./retention/host-clock.ts";
 import { openRetention } from "./retention/retention-keeper.ts";
 import { openUi } from "./open-ui.ts";
 import { FIRST_LOOK_MS, planShownSite } from "./plan-site.ts";
+import { peersOf } from "./peers.ts";
+import { Resources } from "./resources/resources.ts";
 import { sensorStatus } from "./sensor-status.ts";
 import { SiteKeeper } from "./site-keeper.ts";
 import type { SiteView } from "./site-view.ts";
 import { UiGate } from "./ui-gate.ts";
 import { makeWardenClient } from "./warden-client.ts";
 import { startWardenWatch, type WardenWatch } from "./warden-watch.ts";
+
+/** For what a receiver made of a version: a little longer than its answer is let through. */
+const RESOURCE_ANSWER_MS = COMMAND_DEADLINE_MS + 1_000;
 
 export interface SensordOptions {
   readonly layout: InstallationLayout;
@@ -73,11 +79,27 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
         audit.append("config-refused", instrument, { version, fault: faults[0]?.message ?? "" }),
     }),
   );
+  const resources: Resources = stack.use(
+    await Resources.open({
+      layout,
+      tell: (to, notice, signal) => bus.sendResource(to, notice, { timeoutMs: RESOURCE_ANSWER_MS, signal }),
+      audit,
+      sums,
+      log,
+    }),
+  );
   const bus: Bus = stack.use(
     await Bus.open({
       ...options,
+      services: {
+        deliveries: resources.desk,
+        find: (from, { type }) => peersOf(keeper.view, status().instruments, from, type),
+      },
       listeners: {
-        hello: (instrument) => configs.hello(instrument),
+        hello: (instrument) => {
+          configs.hello(instrument);
+          resources.greeted(instrument);
+        },
         health: (instrument, report) => {
           health.record(instrument, report, now());
           ledger.report(instrument, report);
@@ -106,6 +128,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
         measureVolumes: (...args) => warden.volumeUse(...args),
         forgetRefusals: (...args) => bus.forgetRefusals(...args),
         erasures: () => watch.latest?.erasures ?? [],
+        volumes: () => watch.latest?.observed.volumes ?? [],
         audit: (...args) => audit.append(...args),
       },
       emit: (type, data) => bus.emit(type, data),
@@ -131,6 +154,10 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
         { name: "config", follow: async (view) => configs.want(view.configs) },
         { name: "ui", follow: (view) => gate.grant(new Set(view.uiRoles.keys())) },
         { name: "bus", follow: async (view) => grantBus(bus, view, log) },
+        {
+          name: "resources",
+          follow: (view) => resources.follow(membersOf(view), view.checked.site.grants.resources),
+        },
         { name: "retention", follow: async (view) => retention.follow(view) },
       ],
     }),
@@ -183,6 +210,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
         ...busProblems(bus),
         ...ledgerProblems(ledger.trouble),
         ...retention.problems,
+        ...resources.problems,
       ],
     });
   const server = await makeApiServer({
@@ -203,6 +231,7 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
         planShownSite(request, { ...layout, warden, state: await watch.first(FIRST_LOOK_MS) }),
       events: (query, signal) => reached(bus).events(query, signal),
       bus: () => bus.report(),
+      resources: () => resources.report(),
       messages: (query, signal) => bus.messages(query, signal),
       logs: (instrument, limit, signal) => reached(bus).logs(instrument, { limit, follow: false }, signal),
       openUi: (call, view) => openUi({ gate, audit, requests: sums }, call, view),
@@ -213,6 +242,11 @@ export async function startSensord(options: SensordOptions): Promise<AsyncDispos
   await listenOnSocket(server, layout.apiSocket);
   log.info("sensord is up", { installation: layout.name, api: layout.apiSocket });
   return stack.move();
+}
+
+/** All of the site, whether enabled or not. */
+function membersOf({ checked }: SiteView) {
+  return checked.instruments.map(({ name, package: { manifest } }) => ({ name, needs: manifest.needs }));
 }
 
 /** The bus tries again by itself and says so in its state; nothing else waits for it. */

@@ -72,6 +72,7 @@ export type WardenErrorCode =
   | "site-not-root-owned"
   | "site-not-staged"
   | "site-unreadable"
+  | "slice-failed"
   | "step-failed"
   | "unknown-instrument"
   | "vault-absent"

@@ -12,7 +12,7 @@ import { KernelHints } from "./datapath/kernel-hints.ts";
 import { NamespaceCensus } from "./datapath/namespace-census.ts";
 import { egress } from "./egress/egress.ts";
 import { absentLayers, observeHostFacts } from "./engine/host-facts.ts";
-import { idmapClaims } from "./engine/idmap-claims.ts";
+import { idmapClaims, INSTRUMENT_UID } from "./engine/idmap-claims.ts";
 import { images } from "./engine/images.ts";
 import { instances, type InstancesParts } from "./engine/instances.ts";
 import { hostKernelView } from "./engine/kernel-view.ts";
@@ -22,10 +22,11 @@ import { WardenError } from "./error.ts";
 import { kernelNetwork } from "./network/network.ts";
 import type { Host } from "./hold/ports.ts";
 import { inboxes } from "./inbox/inbox.ts";
+import { resourceDirectories } from "./resources/resource-directories.ts";
 import { canaries } from "./verify/canaries.ts";
 import { canaryStand } from "./verify/canary-stand.ts";
 import { type Proving, withoutCanary } from "./verify/proving.ts";
-import type { VolumeStore } from "./volumes/volume-store.ts";
+import type { VolumeOwner, VolumeStore } from "./volumes/volume-store.ts";
 
 export interface LinuxHostParts {
   readonly client: RuntimeClient;
@@ -45,6 +46,7 @@ export async function linuxHost({
   const census = new NamespaceCensus(commands);
   const datapath = kernelDatapath({ commands, slug: layout.slug, census });
   const inbox = inboxes(layout);
+  const resources = resourceDirectories(layout, settings, commands);
   const catalogueImages = images(client, layout);
   const idmaps = idmapClaims({
     installation: layout.name,
@@ -60,6 +62,7 @@ export async function linuxHost({
     idmaps,
     volumes,
     inboxes: inbox,
+    resources,
     kernel: hostKernelView(),
     commands,
   };
@@ -90,6 +93,11 @@ export async function linuxHost({
     throw new WardenError("instrument-not-running", `${instrument} does not run, so it cannot get a wire`);
   };
 
+  const ownerOf = async (instrument: string): Promise<VolumeOwner> => {
+    const id = (await idmaps.baseOf(instrument)) + INSTRUMENT_UID;
+    return { uid: id, gid: id };
+  };
+
   return {
     proving,
     executors: {
@@ -99,14 +107,17 @@ export async function linuxHost({
       "engine.remove": (step) => datapath.removeEngine(step.engine),
       "span.take": (step) => datapath.takeSpan(step),
       "span.release": (step) => datapath.releaseSpan(step),
-      "volume.create": ({ instrument, id, volume: kind, sizeBytes }) =>
-        volumes.create({ instrument, id, kind, sizeBytes }),
+      "volume.create": ({ instrument, id, volume: kind, sizeBytes, slices }) =>
+        volumes.create({ instrument, id, kind, sizeBytes, slices }),
       "volume.grow": (step) => volumes.grow(step, step.sizeBytes),
       "volume.detach": (step) => volumes.detach(step),
       "volume.remove": (step) => volumes.remove(step),
+      "slice.open": async (step) => volumes.openSlice(step, step.slice, await ownerOf(step.instrument)),
+      "slice.destroy": (step) => volumes.destroySlice(step, step.slice),
       "inbox.put": (step, { siteDir }) => inbox.put({ ...step, siteDir }),
       "instrument.create": (step) => containers.create(step.spec, step.specDigest),
       "inbox.remove": (step) => inbox.remove(step.instrument),
+      "resources.remove": (step) => resources.remove(step.instrument),
       "instrument.remove": async (step) => {
         await datapath.keepWireCounts();
         await containers.remove(step.instrument);
@@ -134,14 +145,16 @@ export async function linuxHost({
 
     async observe({ taps, spans, segments, ports, nics, egress: wantedEgress }) {
       const named = await census.take();
-      const [found, networks, importedImages, allVolumes, allInboxes, egress] = await Promise.all([
-        containers.observe(),
-        network.observe({ ports, nics }, named),
-        catalogueImages.observeImages(),
-        volumes.observe(),
-        inbox.observe(),
-        outlet.observe(wantedEgress),
-      ]);
+      const [found, networks, importedImages, allVolumes, allInboxes, allResources, egress] =
+        await Promise.all([
+          containers.observe(),
+          network.observe({ ports, nics }, named),
+          catalogueImages.observeImages(),
+          volumes.observe(),
+          inbox.observe(),
+          resources.observe(),
+          outlet.observe(wantedEgress),
+        ]);
       const known: Known = {
         taps,
         pids: new Map(found.flatMap((i) => (i.pid === null ? [] : [[i.name, i.pid]]))),
@@ -167,6 +180,7 @@ export async function linuxHost({
         volumes: [...allVolumes],
         instruments: [...found],
         inboxes: [...allInboxes],
+        resourceDirs: [...allResources],
         ...networks,
         absent: [
           ...absentLayers(facts),

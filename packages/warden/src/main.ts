@@ -17,6 +17,7 @@ import {
 import { serveWarden } from "./api/server.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import { ContainmentChecks } from "./audit/containment-checks.ts";
+import { SensorClock } from "./clock/sensor-clock.ts";
 import { type Commands, hostCommands } from "./commands.ts";
 import { requireSubordinateIds } from "./engine/idmap-claims.ts";
 import { openRuntimeClient, type RuntimeClient } from "./engine/runtime-client.ts";
@@ -62,7 +63,8 @@ async function main(): Promise<void> {
   });
   const commands = hostCommands();
   const vault = await Vault.open({ layout, commands });
-  const volumes = imageVolumes(layout, commands, vault.keys);
+  const clock = await SensorClock.open(layout);
+  const volumes = imageVolumes(layout, commands, vault.keys, () => clock.span().latestMs);
   const keeper: VaultKeeper = new VaultKeeper({
     vault,
     platform: platformVolume({ volumes, commands, layout, settings }),
@@ -85,12 +87,13 @@ async function main(): Promise<void> {
     readCatalogue: () => readCatalogue(layout),
     vault: () => keeper.state,
     nowMs: () => Date.now(),
+    clock,
   });
   audit.onChange(() => holder.hinted());
   // A canary of an earlier life has no owner any more.
   await host.proving.canaries.remove();
   const close = await serveWarden(
-    { holder, vault: keeper, host, audit, proving: host.proving, volumes: volumeUses(volumes) },
+    { holder, vault: keeper, host, audit, proving: host.proving, volumes: volumeUses(volumes), clock },
     layout,
     settings.gid,
   );

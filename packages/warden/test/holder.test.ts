@@ -100,6 +100,11 @@ async function bench(t: TestContext): Promise<Bench> {
     vault: () => vault.state,
     readCatalogue: async () => catalogue,
     nowMs: () => clock.nowMs,
+    clock: {
+      span: () => ({ earliestMs: clock.nowMs, latestMs: clock.nowMs }),
+      problem: () => null,
+      keep: async () => undefined,
+    },
   });
   t.after(() => holder.down());
   return { holder, layout, memory, clock, vault };

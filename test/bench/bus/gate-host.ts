@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { eventually } from "@bulkhead/testkit";
 import { BusGate } from "../../../packages/sensord/src/bus/gate.ts";
 import { GateCounts } from "../../../packages/sensord/src/bus/gate-counts.ts";
+import { NO_SERVICES } from "../../../packages/sensord/src/bus/instrument-services.ts";
 import { DEFAULT_BUS_LIMITS, type GateLimits } from "../../../packages/sensord/src/bus/limits.ts";
 import { MessageBook } from "../../../packages/sensord/src/bus/message-book.ts";
 import { SILENT } from "../../../packages/sensord/src/log.ts";
@@ -77,6 +78,7 @@ async function serve(count: number, limits: GateLimits): Promise<void> {
         limits,
         counts: new GateCounts(),
         book,
+        deliveries: NO_SERVICES.deliveries,
         log: SILENT,
       }),
     );

@@ -34,6 +34,7 @@ before(async () => {
       grants: {
         ...DESIRED.grants,
         messages: [{ from: "evil", verb: "ruleset.apply", to: "ids" }],
+        resources: [],
       },
     },
   });

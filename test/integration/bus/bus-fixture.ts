@@ -23,6 +23,10 @@ import { Bus, type BusDesired } from "../../../packages/sensord/src/bus/bus.ts";
 import { readBrokerState } from "../../../packages/sensord/src/bus/broker-state.ts";
 import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts";
 import { type BusLimits, DEFAULT_BUS_LIMITS } from "../../../packages/sensord/src/bus/limits.ts";
+import {
+  type InstrumentServices,
+  NO_SERVICES,
+} from "../../../packages/sensord/src/bus/instrument-services.ts";
 import type { Log } from "../../../packages/sensord/src/log.ts";
 import { findNatsServer, freePort, TestBroker } from "../../../packages/testkit/src/broker.ts";
 import { RawClient } from "./raw-client.ts";
@@ -66,7 +70,7 @@ export const DNS_GRANT = { from: "ids", type: "suricata.dns", to: "pdns" } as co
 export const DESIRED: BusDesired = {
   sensor: "lab",
   instruments: [IDS, PDNS, EVIL],
-  grants: { events: [DNS_GRANT], messages: [] },
+  grants: { events: [DNS_GRANT], messages: [], resources: [] },
 };
 
 export interface FixtureOptions {
@@ -74,6 +78,8 @@ export interface FixtureOptions {
     readonly [K in keyof BusLimits]?: Partial<BusLimits[K]>;
   };
   readonly desired?: BusDesired;
+  readonly services?: InstrumentServices;
+  readonly onHello?: (instrument: Name) => void;
 }
 
 export class BusFixture implements AsyncDisposable {
@@ -141,8 +147,12 @@ export class BusFixture implements AsyncDisposable {
       natsServer,
       limits,
       log: collectingLog(heard.logLines),
+      services: options.services ?? NO_SERVICES,
       listeners: {
-        hello: (name) => void heard.hellos.push(name),
+        hello: (name) => {
+          heard.hellos.push(name);
+          options.onHello?.(name);
+        },
         health: (from, report) => void heard.health.push({ from, report }),
         refused: () => undefined,
       },
@@ -258,17 +268,6 @@ class EitherTransport extends NodeTransport {
     socket.once("error", reject);
     return promise;
   }
-}
-
-/** The npm client at a Unix socket or a TCP port. */
-export function connectPlace(
-  place: { readonly path: string } | { readonly host: string; readonly port: number },
-  user: string,
-  pass: string,
-): Promise<NatsConnection> {
-  return "path" in place
-    ? dial({ socketPath: place.path, inboxPrefix: `_INBOX.${user}` })
-    : dial({ servers: `${place.host}:${place.port}`, inboxPrefix: `_INBOX.${user}`, user, pass });
 }
 
 function dial(options: DialOptions): Promise<NatsConnection> {

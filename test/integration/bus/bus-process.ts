@@ -1,5 +1,6 @@
 /** sensord's bus in a process of its own, so that a test may kill it: `bus-process.ts JSON`. */
 import { Bus, type BusDesired } from "../../../packages/sensord/src/bus/bus.ts";
+import { NO_SERVICES } from "../../../packages/sensord/src/bus/instrument-services.ts";
 import { SILENT } from "../../../packages/sensord/src/log.ts";
 
 interface Arguments {
@@ -15,6 +16,7 @@ const bus = await Bus.open({
   settings: { brokerPort },
   natsServer,
   log: SILENT,
+  services: NO_SERVICES,
   listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
 });
 await bus.applyGrants(desired);

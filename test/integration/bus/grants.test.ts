@@ -9,10 +9,11 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { brokerPaths } from "../../../packages/sensord/src/bus/broker-config.ts";
 import { Bus } from "../../../packages/sensord/src/bus/bus.ts";
+import { NO_SERVICES } from "../../../packages/sensord/src/bus/instrument-services.ts";
 import { SILENT } from "../../../packages/sensord/src/log.ts";
 import { BusFixture, collect, DESIRED, eventHeaders, makeSocketDir, PDNS } from "./bus-fixture.ts";
 
-const WITHOUT_GRANT = { ...DESIRED, grants: { events: [], messages: [] } };
+const WITHOUT_GRANT = { ...DESIRED, grants: { events: [], messages: [], resources: [] } };
 
 async function emit(connection: NatsConnection, id: string): Promise<void> {
   await jetstream(connection).publish("ev.ids.suricata.dns", "{}", {
@@ -26,7 +27,7 @@ function consumerOf(connection: NatsConnection) {
   return jetstream(connection).consumers.getConsumerFromInfo(info as Info);
 }
 
-test("a grant that is taken away ends a pull that waits, and comes back with what was missed", async () => {
+test("a grant that is taken away ends a pull that waits; given again, it begins anew", async () => {
   await using fixture = await BusFixture.open();
   const ids = await fixture.client("ids");
   const pdns = await fixture.client("pdns");
@@ -54,13 +55,25 @@ test("a grant that is taken away ends a pull that waits, and comes back with wha
   assert.equal(pdns.isClosed(), false, "its connection lives on");
   await eventually("a word", () => reloads.includes("cmd.pdns.reload"));
   await messages.close();
-  await fixture.bus.applyGrants(DESIRED);
-  const again = await consumerOf(pdns).fetch({ max_messages: 2, expires: 10_000 });
-  const back = await collect(again);
-  assert.deepEqual(
-    back.map((m) => m.headers?.get("ce-id")),
-    ["before", "while revoked"],
-  );
+  const [grant] = DESIRED.grants.events;
+  assert.ok(grant !== undefined);
+  const granted = async (replay: "all" | number | undefined): Promise<readonly string[]> => {
+    await fixture.bus.applyGrants(WITHOUT_GRANT);
+    const event = replay === undefined ? grant : { ...grant, replay };
+    await fixture.bus.applyGrants({ ...DESIRED, grants: { ...DESIRED.grants, events: [event] } });
+    // The position of one that is there stays, whatever its grant says later.
+    await fixture.bus.applyGrants(DESIRED);
+    await emit(ids, `after ${replay}`);
+    const fetched = await consumerOf(pdns).fetch({ max_messages: 100, expires: 1_000 });
+    return (await collect(fetched)).map((m) => m.headers?.get("ce-id") ?? "");
+  };
+  assert.deepEqual(await granted(undefined), ["after undefined"], "nothing from before its grant");
+  assert.deepEqual(await granted("all"), ["before", "while revoked", "after undefined", "after all"]);
+  const beforeMs = performance.now();
+  await delay(1_100);
+  await emit(ids, "recent");
+  const [first] = await granted(Math.round(performance.now() - beforeMs));
+  assert.equal(first, "recent", "from so far back as its grant says");
 });
 
 test("applying the same again changes nothing, and disturbs nobody", async () => {
@@ -149,6 +162,7 @@ test("sensord may start anew beside a broker that runs: nothing is lost, nothing
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
+    services: NO_SERVICES,
     listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   assert.equal(await readFile(configFile, "utf8"), before);
@@ -175,6 +189,7 @@ test("where the passwords are lost, a broker that runs takes new ones", async ()
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
+    services: NO_SERVICES,
     listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   await eventually("the broker to take them", () =>
@@ -203,6 +218,7 @@ test("what a reload cannot change is taken by a restart of the broker", async ()
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
+    services: NO_SERVICES,
     listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   await bus.applyGrants(DESIRED);
@@ -243,6 +259,7 @@ test("without a broker the bus opens, says so, and is as granted once there is o
     natsServer: fixture.natsServer,
     limits: fixture.limits,
     log: SILENT,
+    services: NO_SERVICES,
     listeners: { hello: () => undefined, health: () => undefined, refused: () => undefined },
   });
   assert.equal(bus.state().broker, "down");

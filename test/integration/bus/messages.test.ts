@@ -45,6 +45,7 @@ const VERBS = [CHECK.verb, "slow.work", "unknown.verb", "short.reply"];
 const grants = (verbs: readonly string[]) => ({
   events: [],
   messages: verbs.map((verb) => ({ from: "rules", verb, to: "ids" })),
+  resources: [],
 });
 const desiredOf = (verbs: readonly string[]) => ({
   sensor: "lab",
@@ -129,6 +130,7 @@ test("two whole instruments: one takes, the other sends", async () => {
     uiSocket: "/nowhere",
     dataDir: "/nowhere",
     inboxDir: "/nowhere",
+    resourcesDir: "/nowhere",
   });
   const run = (name: Name, begin: (context: InstrumentContext) => void) =>
     startInstrument(

@@ -194,6 +194,8 @@ test("what an instrument says of itself reaches the platform checked, and under 
     emits: ["suricata.dns", "suricata.alert"],
     sends: [],
     accepts: [],
+    publishes: [],
+    receives: [],
   });
   const pdns = await fixture.client("pdns");
   const other = await pdns.request("svc.pdns.hello", '{"sdk":"1"}', { timeout: 10_000 });

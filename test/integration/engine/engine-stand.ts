@@ -27,6 +27,7 @@ import { hostKernelView } from "../../../packages/warden/src/engine/kernel-view.
 import { openRuntimeClient, type RuntimeClient } from "../../../packages/warden/src/engine/runtime-client.ts";
 import { ensureRuntimeHome, removeRuntimeHome } from "../../../packages/warden/src/engine/runtime-home.ts";
 import { type Inboxes, inboxes } from "../../../packages/warden/src/inbox/inbox.ts";
+import { resourceDirectories } from "../../../packages/warden/src/resources/resource-directories.ts";
 import { imageVolumes } from "../../../packages/warden/src/volumes/image-volumes.ts";
 import type { VolumeStore } from "../../../packages/warden/src/volumes/volume-store.ts";
 import { runtimeCommand, TEST_RUNTIME } from "../../runtime.ts";
@@ -102,6 +103,7 @@ export async function engineStand(name: string): Promise<EngineStand> {
     idmaps,
     volumes,
     inboxes: inbox,
+    resources: resourceDirectories(layout, { uid: PLATFORM_ID, gid: PLATFORM_ID }, commands),
     kernel: hostKernelView(),
     commands,
   });
@@ -128,6 +130,7 @@ export async function engineStand(name: string): Promise<EngineStand> {
       volumes: [],
       ui: false,
       egress: false,
+      resources: false,
       network: { kind: "none" },
       ...more,
     }),

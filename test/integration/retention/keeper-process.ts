@@ -49,6 +49,7 @@ const handle = await startInstrument(
     uiSocket: `${directory}/ui.sock`,
     dataDir: "/nowhere",
     inboxDir: "/nowhere",
+    resourcesDir: "/nowhere",
   }),
 );
 tell({ records: [] });

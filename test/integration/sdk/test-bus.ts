@@ -103,7 +103,8 @@ class Instrument implements TestInstrument {
     this.#name = welcome.instrument;
     this.#port = port;
     this.socketPath = socketPath;
-    const whole: Welcome = { sensor: SENSOR, consumers: [], emits: [], sends: [], accepts: [], ...welcome };
+    const nothing = { consumers: [], emits: [], sends: [], accepts: [], publishes: [], receives: [] };
+    const whole: Welcome = { sensor: SENSOR, ...nothing, ...welcome };
     this.#serve("hello", () => {
       this.greetings.count += 1;
       return whole;

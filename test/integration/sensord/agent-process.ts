@@ -46,6 +46,7 @@ const handle = await startInstrument(
     uiSocket: `${directory}/ui.sock`,
     dataDir: "/nowhere",
     inboxDir: "/nowhere",
+    resourcesDir: "/nowhere",
   }),
 );
 tell({ up: true });

@@ -34,6 +34,7 @@ async function listen(source: Source): Promise<AsyncDisposable & { readonly path
     logs: none,
     events: ({ signal }) => source(signal),
     bus: never,
+    resources: never,
     messages: none,
     taps: never,
     network: never,

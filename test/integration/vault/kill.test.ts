@@ -3,23 +3,14 @@
  * can be made, attached with all that was flushed, and closed so that no key and no loop device is left.
  */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isMountPoint } from "../../../packages/warden/src/engine/host-mounts.ts";
 import { loopDevicesOf } from "../../../packages/warden/src/volumes/loop-devices.ts";
-import { MIB, OWNER, persistent, vaultStand } from "./vault-stand.ts";
+import { liveProcess, MIB, OWNER, persistent, vaultStand } from "./vault-stand.ts";
 
 const PROGRAM = join(import.meta.dirname, "volume-process.ts");
-
-function live(dir: string, commands: number): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  execFile(process.execPath, [PROGRAM, dir, String(commands)], (error, stdout, stderr) => {
-    resolve(error === null || error.signal === "SIGKILL" ? stdout : `failed: ${stderr}`);
-  });
-  return promise;
-}
 
 test("a kill after any command leaves what the next one can go on with", async () => {
   await using stack = new AsyncDisposableStack();
@@ -28,7 +19,7 @@ test("a kill after any command leaves what the next one can go on with", async (
   const mountDir = join(stand.places.mountsDir, "ids", "store");
   let kills = 0;
   for (; kills < 100; kills += 1) {
-    const said = await live(stand.dir, kills);
+    const said = await liveProcess(PROGRAM, [stand.dir, String(kills)]);
     if (said === "done") break;
     assert.equal(said, "");
     // The next life of warden.

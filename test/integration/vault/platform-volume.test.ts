@@ -28,6 +28,7 @@ async function life(dir: string) {
     brokerDir: join(platformDir, "broker"),
     sensordDir: join(platformDir, "sensord"),
     auditDir: join(platformDir, "audit"),
+    resourcesDir: join(platformDir, "resources"),
   };
   const vault = await Vault.open(vaultParts(dir));
   const volumes = imageVolumes(places, commands, vault.keys);

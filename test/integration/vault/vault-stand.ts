@@ -2,11 +2,12 @@
  * A vault and volumes of a test's own, on a small file system in memory, so that it can be filled and searched; all
  * of it goes at the end, whatever state a test left it in.
  */
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { hostCommands } from "../../../packages/warden/src/commands.ts";
+import { type Commands, hostCommands } from "../../../packages/warden/src/commands.ts";
 import type { MethodChoice } from "../../../packages/warden/src/vault/master-methods.ts";
 import { Vault, type VaultParts } from "../../../packages/warden/src/vault/vault.ts";
 import { imageVolumes } from "../../../packages/warden/src/volumes/image-volumes.ts";
@@ -79,4 +80,32 @@ export async function unmountAll(dir: string): Promise<void> {
       }
     }
   }
+}
+
+/** The host's, until so many that change something were run: then this process is killed. */
+export function mortalCommands(most: number): Commands {
+  let left = most;
+  return {
+    async run(argv, options) {
+      const result = await commands.run(argv, options);
+      if (isQuestion(argv)) return result;
+      left -= 1;
+      if (left < 0) process.kill(process.pid, "SIGKILL");
+      return result;
+    },
+  };
+}
+
+/** Runs a program of ours to its end or its kill. @returns what it said */
+export function liveProcess(program: string, args: readonly string[]): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  execFile(process.execPath, [program, ...args], (error, stdout, stderr) => {
+    resolve(error === null || error.signal === "SIGKILL" ? stdout : `failed: ${stderr}`);
+  });
+  return promise;
+}
+
+/** xfs_io's questions, which leave the world as it is. */
+function isQuestion(argv: readonly string[]): boolean {
+  return argv.some((word) => word === "get_encpolicy" || word.startsWith("enckey_status"));
 }

@@ -4,32 +4,16 @@
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Commands } from "../../../packages/warden/src/commands.ts";
 import { imageVolumes } from "../../../packages/warden/src/volumes/image-volumes.ts";
-import { commands, MIB, openVault, OWNER, persistent } from "./vault-stand.ts";
+import { MIB, mortalCommands, openVault, OWNER, persistent } from "./vault-stand.ts";
 
 const [dir = "", most = "0"] = process.argv.slice(2);
-let left = Number(most);
-const mortal: Commands = {
-  async run(argv, options) {
-    const result = await commands.run(argv, options);
-    if (isQuestion(argv)) return result;
-    left -= 1;
-    if (left < 0) process.kill(process.pid, "SIGKILL");
-    return result;
-  },
-};
 const vault = await openVault(dir);
 const places = { volumesDir: join(dir, "volumes"), mountsDir: join(dir, "mnt") };
-const store = imageVolumes(places, mortal, vault.keys);
+const store = imageVolumes(places, mortalCommands(Number(most)), vault.keys);
 const volume = persistent("store", 16 * MIB);
 await store.create(volume);
 await store.attach(volume, OWNER);
 await writeFile(join(store.dataDir(volume), "kept"), "x".repeat(10_000), { flush: true });
 await store.detach(volume);
 process.stdout.write("done");
-
-/** xfs_io's questions, which leave the world as it is. */
-function isQuestion(argv: readonly string[]): boolean {
-  return argv.some((word) => word === "get_encpolicy" || word.startsWith("enckey_status"));
-}

@@ -1,5 +1,5 @@
 /** grant and revoke: one line of a site's grants, written to the file after a look at it, and applied. */
-import { addGrant, type GrantEdit, removeGrant } from "@bulkhead/core";
+import { addGrant, GRANT_KINDS, type GrantEdit, removeGrant } from "@bulkhead/core";
 import { DottedName, Name } from "@bulkhead/schema";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
@@ -17,7 +17,7 @@ type Verb = "grant" | "revoke";
 
 export function grantCommands(): readonly Command[] {
   return [
-    editCommand("grant", "let an instrument send another a message, or have its events"),
+    editCommand("grant", "let an instrument send another a message, or have its events or resources"),
     editCommand("revoke", "take such a grant back; what it had opened is closed at once"),
   ];
 }
@@ -29,6 +29,7 @@ function editCommand(verb: Verb, summary: string): Command {
     [
       `sudo bulkhead ${verb} rules message ruleset.check ids site.yaml`,
       `sudo bulkhead ${verb} ids event suricata.dns pdns site.yaml --yes`,
+      `sudo bulkhead ${verb} feeds resource ruleset.feed rules site.yaml`,
     ],
   )
     .option("--yes", "do not ask")
@@ -107,9 +108,10 @@ async function confirm(question: string): Promise<boolean> {
   }
 }
 
-function parseEdit(from: string, kind: string, name: string, to: string): GrantEdit {
-  if (kind !== "event" && kind !== "message")
-    throw new CliError("bad-argument", `${kind}: accepted: event, message`, { exitCode: 2 });
+function parseEdit(from: string, word: string, name: string, to: string): GrantEdit {
+  const kind = GRANT_KINDS.find((each) => each === word);
+  if (kind === undefined)
+    throw new CliError("bad-argument", `${word}: accepted: ${GRANT_KINDS.join(", ")}`, { exitCode: 2 });
   return { kind, from: parse(Name, from), name: parse(DottedName, name), to: parse(Name, to) };
 }
 

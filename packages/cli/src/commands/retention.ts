@@ -1,9 +1,17 @@
 /** retention: what is kept and for how long, erasing for a request, and confirming the host's clock. */
-import { API_ROUTES, ClockState, EraseReply, RetentionReport } from "@bulkhead/schema";
+import {
+  API_ROUTES,
+  ClockState,
+  EraseReply,
+  type InstallationLayout,
+  RetentionReport,
+} from "@bulkhead/schema";
 import { type Command, InvalidArgumentError } from "commander";
 import * as z from "zod";
 import { command, contextOf } from "../command.ts";
+import { CliError } from "../error.ts";
 import { renderErased, renderRetention } from "../render/retention.ts";
+import { askWarden } from "../warden-client.ts";
 
 /** The shared options may stand before the verb as well as after it. */
 interface Options {
@@ -47,10 +55,25 @@ function confirmClockCommand(): Command {
   return command("confirm-clock", "say that this host's clock is right, after it was set", [
     "sudo bulkhead retention confirm-clock",
   ]).action(async (_options, self: Command) => {
-    const { api, output } = contextOf(self.optsWithGlobals<Options>());
+    const { api, output, layout } = contextOf(self.optsWithGlobals<Options>());
     const clock = await api.post(API_ROUTES.retentionClock.path, ClockState);
-    output.result(clock, () => `periods are counted by ${clock.now ?? "no time: the clock is implausible"}`);
+    const forSlices = await confirmForSlices(layout);
+    output.result(
+      clock,
+      () => `periods are counted by ${clock.now ?? "no time: the clock is implausible"}${forSlices}`,
+    );
   });
+}
+
+/** What destroys keys has a clock of its own, which root alone can confirm. */
+async function confirmForSlices(layout: InstallationLayout): Promise<string> {
+  try {
+    await askWarden(layout, "clockConfirm", z.looseObject({}));
+    return "";
+  } catch (error) {
+    if (!(error instanceof CliError) || error.code !== "not-permitted") throw error;
+    return "\nslices of volumes wait for root's word: sudo bulkhead retention confirm-clock";
+  }
 }
 
 function parseTime(text: string): string {

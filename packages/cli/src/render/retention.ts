@@ -19,11 +19,13 @@ export function renderRetention({ sensor, clock, policy, rows }: RetentionReport
         row.periodMs === null ? "-" : renderDuration(row.periodMs),
         row.by,
         reportedWords(row),
-        row.measured.oldest === null ? tone("dim", row.measured.how) : time(row.measured.oldest),
+        row.measured.oldest === null
+          ? tone("dim", row.measured.how)
+          : measuredWords(row, row.measured.oldest),
         row.sizeBytes === null ? "-" : renderSize(row.sizeBytes),
         purgeWords(row),
         row.nextPurge === null ? "-" : time(row.nextPurge),
-        row.breaches.length === 0 ? "" : tone("bad", "OVERDUE"),
+        row.breaches.length > 0 ? tone("bad", "OVERDUE") : enforcedWords(row),
       ]),
     ),
   ];
@@ -77,6 +79,16 @@ function reportedWords({ reported }: RetentionRow): string {
     case "failed":
       return tone("bad", reported.detail);
   }
+}
+
+/** Of slices the oldest says little without how many there are. */
+function measuredWords({ enforced, measured }: RetentionRow, oldest: string): string {
+  return enforced === undefined ? time(oldest) : `${time(oldest)} (${measured.how})`;
+}
+
+/** With no trust in the instrument. */
+function enforcedWords({ enforced }: RetentionRow): string {
+  return enforced === undefined ? "" : tone("good", "enforced");
 }
 
 function purgeWords({ lastPurge }: RetentionRow): string {

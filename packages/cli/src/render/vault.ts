@@ -6,7 +6,7 @@ import { renderTable } from "./table.ts";
 export function renderVault(status: VaultStatus): string {
   const rows = status.volumes.map((v) => [
     `${v.instrument}/${v.id}`,
-    v.kind,
+    v.slices === undefined ? v.kind : `${v.kind}, ${v.slices} slices`,
     renderSize(v.sizeBytes),
     v.mounted ? "mounted" : "closed",
     KEYS[v.key],

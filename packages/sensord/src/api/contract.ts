@@ -25,6 +25,7 @@ import {
   NetworkStatus,
   Plan,
   PlanRequest,
+  ResourcesReport,
   RetentionReport,
   SensorStatus,
 } from "@bulkhead/schema";
@@ -52,6 +53,7 @@ export const API_CONTRACT = {
   events: lines({ params: NoParams, query: EventQuery, line: EventRecord }),
   bus: json({ reply: BusReport }),
   messages: lines({ params: NoParams, query: MessageQuery, line: MessageRecord }),
+  resources: json({ reply: ResourcesReport }),
   taps: json({ reply: SensorStatus.shape.taps }),
   network: json({ reply: NetworkStatus }),
   egress: json({ reply: EgressStatus }),

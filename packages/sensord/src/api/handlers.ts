@@ -15,6 +15,7 @@ import type {
   Observed,
   Plan,
   PlanRequest,
+  ResourcesReport,
   SensorStatus,
 } from "@bulkhead/schema";
 import { applySite, type ApplySiteParts } from "../apply-site.ts";
@@ -35,6 +36,7 @@ export interface HandlerParts extends ApplySiteParts {
   readonly plan: (request: PlanRequest) => Promise<Plan>;
   readonly events: (query: EventQuery, signal: AbortSignal) => AsyncIterable<EventRecord>;
   readonly bus: () => Promise<BusReport>;
+  readonly resources: () => ResourcesReport;
   readonly messages: (query: MessageQuery, signal: AbortSignal) => AsyncIterable<MessageRecord>;
   readonly logs: (instrument: Name, limit: number, signal: AbortSignal) => AsyncIterable<LogLine>;
   readonly retention: Pick<RetentionKeeper, "report" | "erase" | "confirmClock">;
@@ -56,6 +58,7 @@ export function makeHandlers(parts: HandlerParts): ApiHandlers {
   return {
     status: async () => parts.status(),
     bus: () => parts.bus(),
+    resources: async () => parts.resources(),
     messages: ({ query, signal }) => parts.messages(query, signal),
     taps: async () => parts.status().taps,
     network: async ({ signal }) => {

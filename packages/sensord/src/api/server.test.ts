@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { API_ROUTES, type ApiRoute, type Caller, Problem, Role } from "@bulkhead/schema";
+import type { FastifyInstance } from "fastify";
 import { SensordError } from "../error.ts";
 import { SILENT } from "../log.ts";
 import { type ApiHandlers } from "./contract.ts";
@@ -41,6 +43,7 @@ function handlersFor(reached: ApiRoute[], own: Partial<ApiHandlers> = {}): ApiHa
       return { interface: null, permits: [] };
     },
     bus: fail("bus"),
+    resources: fail("resources"),
     messages: () => {
       note("messages");
       return none();
@@ -113,6 +116,7 @@ const ALLOWED: Readonly<Record<ApiRoute, readonly Role[]>> = {
   status: ["viewer", "analyst", "operator", "admin"],
   taps: ["viewer", "analyst", "operator", "admin"],
   bus: ["viewer", "analyst", "operator", "admin"],
+  resources: ["viewer", "analyst", "operator", "admin"],
   messages: ["analyst", "operator", "admin"],
   network: ["viewer", "analyst", "operator", "admin"],
   egress: ["viewer", "analyst", "operator", "admin"],
@@ -151,6 +155,31 @@ for (const role of Role.options) {
     await server.close();
   });
 }
+
+test("API: what somebody sends to a UI passes unread, whatever it is, and only from who may", async () => {
+  const reached: ApiRoute[] = [];
+  const bodies: string[] = [];
+  const own: Partial<ApiHandlers> = {
+    ui: async ({ exchange: { request, response } }) => {
+      bodies.push(`${request.method} ${await text(request)}`);
+      response.writeHead(204).end();
+    },
+  };
+  const url = "/api/v1/instruments/ids/ui/v1/apply";
+  const sends = (server: FastifyInstance, type: string, payload: string) =>
+    server.inject({ method: "POST", url, headers: { "content-type": type }, payload });
+  const server = await serve({ own });
+  assert.equal((await sends(server, "application/json", "{ not json")).statusCode, 204);
+  assert.equal((await sends(server, "application/octet-stream", "x".repeat(5000))).statusCode, 204);
+  assert.equal((await server.inject({ method: "DELETE", url })).statusCode, 204);
+  assert.deepEqual(bodies, ["POST { not json", `POST ${"x".repeat(5000)}`, "DELETE "]);
+  await server.close();
+  const denied: ApiRoute[] = [];
+  const viewer = await serve({ caller: { subject: "person:p", role: "viewer" }, denied }, reached);
+  assert.equal((await sends(viewer, "application/json", "{}")).statusCode, 403);
+  assert.deepEqual([reached, denied], [[], ["ui"]]);
+  await viewer.close();
+});
 
 test("API: a caller for whom nobody vouches gets nowhere, whatever it sends", async () => {
   const reached: ApiRoute[] = [];

@@ -18,6 +18,8 @@ import { ProblemError, problemOf } from "./problem.ts";
 const PROBLEM_TYPE = "application/problem+json";
 const LARGE_BODY_BYTES = 4 * 1024 * 1024;
 const SMALL_BODY_BYTES = 1024;
+/** What passes to an instrument's UI beside the table's GET. */
+const UI_METHODS = ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 
 export interface ApiServerOptions {
   readonly handlers: ApiHandlers;
@@ -57,20 +59,33 @@ export async function makeApiServer(options: ApiServerOptions): Promise<FastifyI
     transform: jsonSchemaTransform,
   });
   for (const route of Object.keys(API_ROUTES) as ApiRoute[]) addRoute(server, route, options);
+  await server.register(async (scope) => {
+    // Nobody on the way reads a body that is for an instrument: it is streamed on.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", (_request, _payload, done) => done(null));
+    addRoute(scope, "ui", options, UI_METHODS);
+  });
   await server.ready();
   return server;
 }
 
-function addRoute(server: FastifyInstance, route: ApiRoute, options: ApiServerOptions): void {
+/** @param methods in place of the table's own; these are not described in the OpenAPI document again */
+function addRoute(
+  server: FastifyInstance,
+  route: ApiRoute,
+  options: ApiServerOptions,
+  methods?: readonly string[],
+): void {
   const { method, path, role } = API_ROUTES[route];
   const shape: RouteShape = API_CONTRACT[route];
   // The table types each handler by its own route; here they are all called alike.
   const handler = options.handlers[route] as (call: ApiCall) => unknown;
   server.route({
-    method,
+    method: methods === undefined ? method : [...methods],
     url: path.replaceAll(/\{(\w+)\}/g, ":$1"),
     bodyLimit: route === "plan" ? LARGE_BODY_BYTES : SMALL_BODY_BYTES,
     schema: {
+      hide: methods !== undefined,
       operationId: route,
       summary: `Least role: ${role}`,
       params: shape.params,

@@ -5,7 +5,7 @@ import { brokerPaths, renderBrokerConfig } from "./broker-config.ts";
 import { DEFAULT_BUS_LIMITS } from "./limits.ts";
 
 const PATHS = brokerPaths({ brokerDir: "/var/lib/bulkhead/x/broker" });
-const USERS = planBus([{ name: "ids", needs: [] }], { events: [], messages: [] }).users;
+const USERS = planBus([{ name: "ids", needs: [] }], { events: [], messages: [], resources: [] }).users;
 
 function render(users = USERS, passwords: Readonly<Record<string, string>> = { platform: "p", ids: "i" }) {
   const input = { slug: "bulkhead-x", port: 14222, paths: PATHS, users, passwords };

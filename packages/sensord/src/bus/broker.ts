@@ -52,7 +52,7 @@ export class Broker {
     const wanted = options.limits.broker.storeBytes;
     const broker = new Broker(options, control, await keepBrokerState(paths, former, users, wanted));
     if (former === null || !(await control.isWritten())) {
-      await broker.write(planBus([], { events: [], messages: [] }).users);
+      await broker.write(planBus([], { events: [], messages: [], resources: [] }).users);
     }
     return broker;
   }

@@ -15,6 +15,7 @@ import {
   type MessageRecord,
   type Name,
   PLATFORM_NAME,
+  type ResourceNotice,
   type RetentionCommand,
   type Settings,
 } from "@bulkhead/schema";
@@ -27,6 +28,7 @@ import type { InstrumentCounts, RefusalReason } from "./gate-counts.ts";
 import { GateSet } from "./gate-set.ts";
 import { type BusDesired, CONNECT_TIMEOUT_MS, GrantKeeper, type GrantProblem } from "./grant-keeper.ts";
 import type { InstrumentPorts } from "./instrument-reports.ts";
+import type { InstrumentServices } from "./instrument-services.ts";
 import { type BusLimits, DEFAULT_BUS_LIMITS } from "./limits.ts";
 import { readLog } from "./log-reader.ts";
 import { MessageBook } from "./message-book.ts";
@@ -41,6 +43,7 @@ export interface BusOptions {
   readonly layout: Pick<InstallationLayout, "slug" | "brokerDir" | "socketsDir" | "optDir">;
   readonly settings: Pick<Settings, "brokerPort">;
   readonly listeners: BusListeners;
+  readonly services: InstrumentServices;
   readonly log: Log;
   readonly limits?: BusLimits;
   /** The nats-server program; by default the installation's own. */
@@ -104,12 +107,14 @@ export class Bus implements AsyncDisposable {
       credentials: (instrument) => broker.credentials(instrument),
       onRefused: (instrument, reason) => options.listeners.refused(instrument, reason),
       book: this.#messages,
+      deliveries: options.services.deliveries,
       log,
     });
     this.#client = new PlatformClient({
       port: settings.brokerPort,
       credentials: broker.credentials(PLATFORM_NAME),
       ports: this.#instrumentPorts(),
+      services: options.services,
       onConnected: () => this.#grants.again(0),
       log,
     });
@@ -144,6 +149,11 @@ export class Bus implements AsyncDisposable {
   /** As PlatformClient.sendRetention. */
   sendRetention(instrument: Name, command: RetentionCommand, options: CommandOptions) {
     return this.#client.sendRetention(instrument, command, options);
+  }
+
+  /** As PlatformClient.sendResource. */
+  sendResource(instrument: Name, notice: ResourceNotice, options: CommandOptions) {
+    return this.#client.sendResource(instrument, notice, options);
   }
 
   /** What the broker keeps. @throws SensordError `bus-broker-unreachable`. */

@@ -12,6 +12,8 @@ export const REFUSAL_REASONS = [
   "reply-subject",
   /** A message without a reply subject, with one that is in use, or one too many at a time. */
   "message",
+  /** A part of a delivery that is not there, or one too many at a time. */
+  "delivery",
   "header",
   "oversized",
   /** Not the NATS protocol, or not in the strict form that the gate reads. */

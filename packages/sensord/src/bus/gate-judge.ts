@@ -13,6 +13,7 @@ import { type Credentials, renderConnect } from "./handshake.ts";
 import { findHeaderFault, headerValue } from "./header-block.ts";
 import type { GateLimits } from "./limits.ts";
 import type { MessageBook } from "./message-book.ts";
+import type { DeliveryDesk } from "../resources/delivery-desk.ts";
 import type { TokenBucket } from "./token-bucket.ts";
 
 export interface JudgeContext {
@@ -20,6 +21,7 @@ export interface JudgeContext {
   readonly limits: GateLimits;
   readonly counts: GateCounts;
   readonly book: Pick<MessageBook, "open" | "answer" | "refused">;
+  readonly deliveries: Pick<DeliveryDesk, "admit">;
   /** As they are now: grants change while connections live. */
   rules(): GateRules;
   credentials(): Credentials;
@@ -143,6 +145,10 @@ export class GateJudge {
       const verdict = this.#reply(frame);
       if (verdict !== "pass") return verdict;
     }
+    if (rule.kind === "delivery") {
+      const verdict = this.#delivery(frame, hasReply);
+      if (verdict !== "pass") return verdict;
+    }
     if (rule.kind === "report") {
       const subject = subjectOf(frame);
       if (frame.totalBytes > limits.reportBytes) {
@@ -177,6 +183,14 @@ export class GateJudge {
     if (fault === null) return "pass";
     book.refused(name, subject, frame.totalBytes);
     return this.#refuse("message", `${subject} ${fault}`, publishViolation(subject, fault));
+  }
+
+  /** No more of a delivery is on its way than its window holds: what is not answered yet is in sensord's memory. */
+  #delivery(frame: Frame<ClientOp>, hasReply: boolean): Verdict {
+    const subject = subjectOf(frame);
+    const fault = hasReply ? this.#context.deliveries.admit(this.#context.name, subject) : "no reply subject";
+    if (fault === null) return "pass";
+    return this.#refuse("delivery", `${subject} ${fault}`, publishViolation(subject, fault));
   }
 
   /** The platform's own questions are between it and the broker. */

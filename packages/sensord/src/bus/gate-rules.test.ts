@@ -21,7 +21,7 @@ const PLAN = planBus(
     },
     { name: "pdns", needs: [{ id: "c", kind: "event.consume", type: "suricata.dns" }] },
   ],
-  { events: [{ from: "ids", type: "suricata.dns", to: "pdns" }], messages: [] },
+  { events: [{ from: "ids", type: "suricata.dns", to: "pdns" }], messages: [], resources: [] },
 );
 
 function rulesOf(name: "ids" | "pdns"): GateRules {

@@ -13,8 +13,8 @@ import type { GateCounts, SubjectCounter } from "./gate-counts.ts";
 export interface PublishRule {
   readonly bytes: Buffer;
   readonly counter: SubjectCounter;
-  /** A report to the platform has a budget of its own; messages and answers are kept book of. */
-  readonly kind: "report" | "message" | "answer" | "other";
+  /** A report to the platform has a budget of its own, a delivery's parts have its window; messages and answers are kept book of. */
+  readonly kind: "report" | "delivery" | "message" | "answer" | "other";
 }
 
 const INBOX = "_INBOX.";
@@ -74,7 +74,7 @@ export class GateRules {
 }
 
 function kindOf(subject: string): PublishRule["kind"] {
-  if (subject.startsWith("svc.")) return "report";
+  if (subject.startsWith("svc.")) return subject.endsWith(".>") ? "delivery" : "report";
   return subject.startsWith("msg.") ? "message" : "other";
 }
 

@@ -11,7 +11,7 @@ import type { Credentials } from "./handshake.ts";
 
 export interface GateSetOptions extends Pick<
   GateOptions,
-  "brokerPort" | "limits" | "bytePrice" | "log" | "book"
+  "brokerPort" | "limits" | "bytePrice" | "log" | "book" | "deliveries"
 > {
   readonly socketsDir: string;
   credentials(instrument: Name): Credentials;
@@ -56,7 +56,7 @@ export class GateSet implements AsyncDisposable {
 
   /** Opens the gates that are missing; those that are open take their new permissions. */
   open(users: readonly BusUser[]): void {
-    const { socketsDir, brokerPort, limits, bytePrice, log, book } = this.#options;
+    const { socketsDir, brokerPort, limits, bytePrice, log, book, deliveries } = this.#options;
     for (const user of users) {
       const { name } = user;
       const gate = this.#gates.get(name);
@@ -70,6 +70,7 @@ export class GateSet implements AsyncDisposable {
         ...(bytePrice === undefined ? {} : { bytePrice }),
         log,
         book,
+        deliveries,
         instrument: name,
         socketPath: `${socketsDir}/${name}/bus.sock`,
         user,

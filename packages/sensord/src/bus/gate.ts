@@ -9,6 +9,7 @@ import { createConnection, type Socket } from "node:net";
 import type { BusUser } from "@bulkhead/core";
 import type { Name } from "@bulkhead/schema";
 import type { Log } from "../log.ts";
+import type { DeliveryDesk } from "../resources/delivery-desk.ts";
 import { UnixListener } from "../unix-listener.ts";
 import { GateConnection } from "./gate-connection.ts";
 import type { GateCounts } from "./gate-counts.ts";
@@ -29,6 +30,7 @@ export interface GateOptions {
   readonly bytePrice?: () => number;
   readonly counts: GateCounts;
   readonly book: MessageBook;
+  readonly deliveries: Pick<DeliveryDesk, "admit">;
   readonly log: Log;
 }
 
@@ -91,7 +93,7 @@ export class BusGate implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
-    const { limits, counts, book, instrument, brokerPort, credentials } = this.#options;
+    const { limits, counts, book, deliveries, instrument, brokerPort, credentials } = this.#options;
     const full = this.#connections.size >= limits.connections;
     if (full || !this.#budgets.connects.tryTake(nowMs())) {
       counts.refuse("connections", full ? "too many at one time" : "too many a second");
@@ -108,6 +110,7 @@ export class BusGate implements AsyncDisposable {
         limits,
         counts,
         book,
+        deliveries,
         rules: () => this.#rules,
         credentials: () => credentials,
         bytePrice: this.#options.bytePrice ?? (() => 1),

@@ -130,8 +130,9 @@ export class GrantKeeper {
     await broker.follow(() => client.current, this.#end.signal);
     const manager = await client.manager(CONNECT_TIMEOUT_MS);
     if (!revoked) await removeRevokedConsumers(manager, plan);
-    await alignStreams(manager, plan, retained, { ...limits, storeBytes: broker.storeBytes });
-    await ensureConsumers(manager, plan, limits.streams);
+    const settings = { ...limits, storeBytes: broker.storeBytes };
+    const made = await alignStreams(manager, plan, retained, settings);
+    await ensureConsumers(manager, plan, made, limits.streams);
     const former = this.#applied;
     this.#applied = { sensor, plan, retained };
     messages.allow(plan.messages);

@@ -25,8 +25,8 @@ export interface InstrumentPorts {
   badReport(from: Name, service: string, reason: string): void;
 }
 
-/** Log lines are read from their stream instead. */
-type Service = Exclude<ServiceName, "log">;
+/** Log lines are read from their stream instead; what is asked for is instrument-services.ts's to answer. */
+type Service = Exclude<ServiceName, "log" | "deliver" | "find">;
 
 /** Hears them for as long as the connection is open. */
 export function hearReports(connection: NatsConnection, ports: InstrumentPorts, log: Log): void {

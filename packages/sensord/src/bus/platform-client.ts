@@ -16,6 +16,8 @@ import {
   PLATFORM_NAME,
   REFUSED_HEADER,
   RetentionAnswer,
+  ResourceAnswer,
+  type ResourceNotice,
   type RetentionCommand,
   subjects,
 } from "@bulkhead/schema";
@@ -28,11 +30,13 @@ import { pause } from "../pause.ts";
 import { reconnectDelayMs } from "../reconnect-delay.ts";
 import type { Credentials } from "./handshake.ts";
 import { hearReports, type InstrumentPorts, parseMessage } from "./instrument-reports.ts";
+import { type InstrumentServices, serveInstruments } from "./instrument-services.ts";
 
 export interface PlatformClientOptions {
   readonly port: number;
   readonly credentials: Credentials;
   readonly ports: InstrumentPorts;
+  readonly services: InstrumentServices;
   /** After each time that a connection was made, the first included. */
   readonly onConnected: () => void;
   readonly log: Log;
@@ -105,6 +109,14 @@ export class PlatformClient implements AsyncDisposable {
     options: CommandOptions,
   ): Promise<RetentionAnswer> {
     return this.#ask(instrument, "retention", command, RetentionAnswer, options);
+  }
+
+  /**
+   * Tells a receiver of a version that lies with it, and returns what it made of it.
+   * @throws SensordError as `sendConfig`.
+   */
+  sendResource(instrument: Name, notice: ResourceNotice, options: CommandOptions): Promise<ResourceAnswer> {
+    return this.#ask(instrument, "resource", notice, ResourceAnswer, options);
   }
 
   /** Tells an instrument something; whether it is there to hear it is not known. */
@@ -227,7 +239,14 @@ export class PlatformClient implements AsyncDisposable {
 
   /** Returns when the connection is closed for good. */
   async #use(connection: NatsConnection): Promise<void> {
-    hearReports(connection, this.#options.ports, this.#options.log);
+    const { ports, services, log } = this.#options;
+    hearReports(connection, ports, log);
+    serveInstruments(
+      connection,
+      services,
+      (from, service, reason) => ports.badReport(from, service, reason),
+      log,
+    );
     void this.#watch(connection);
     this.#up(connection);
     await connection.closed();

@@ -13,6 +13,8 @@ import {
   type ConsumerConfig,
   DeliverPolicy,
   DiscardPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
   type JetStreamManager,
   RetentionPolicy,
   StorageType,
@@ -42,6 +44,7 @@ const OURS = /^(EV|LOG)_/;
  *
  * The broker refuses a stream whose size does not fit beside what the others may take, so those that shall have less
  * come first, then those that go, then those that shall have more.
+ * @returns the names of those that were made
  * @throws SensordError `bus-stream-refused`
  */
 export async function alignStreams(
@@ -49,7 +52,7 @@ export async function alignStreams(
   plan: BusPlan,
   retained: readonly Name[],
   settings: StreamSettings,
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const there = new Map<string, StreamConfig>();
   for await (const { config } of jsm.streams.list()) there.set(config.name, config);
   const wanted = wantedStreams(plan, retained, settings);
@@ -65,6 +68,7 @@ export async function alignStreams(
   for (const name of there.keys()) if (OURS.test(name) && !names.has(name)) await jsm.streams.delete(name);
   for (const stream of changed.filter((one) => !shrinks(one)))
     await setStream(jsm, stream, there.has(stream.name));
+  return new Set(changed.flatMap(({ name }) => (there.has(name) ? [] : [name])));
 }
 
 async function setStream(jsm: JetStreamManager, stream: WantedStream, isThere: boolean): Promise<void> {
@@ -93,16 +97,24 @@ export async function removeRevokedConsumers(jsm: JetStreamManager, plan: BusPla
   for (const { stream, name } of revoked) await jsm.consumers.delete(stream, name);
 }
 
-/** Makes and updates the consumers of all grants. @throws SensordError `bus-stream-refused`. */
+/**
+ * Makes and updates the consumers of all grants. What a stream that was just made holds, its consumers get: nothing in
+ * it is older than their grant. @throws SensordError `bus-stream-refused`
+ */
 export async function ensureConsumers(
   jsm: JetStreamManager,
   plan: BusPlan,
+  madeStreams: ReadonlySet<string>,
   limits: StreamLimits,
 ): Promise<void> {
   for (const consumer of plan.consumers) {
     try {
-      // Adding one that is there updates it; its position stays.
-      await jsm.consumers.add(consumer.stream, consumerConfig(consumer, limits));
+      const { stream, name } = consumer;
+      // Adding one that is there updates it; its position stays, and where it began cannot be changed.
+      const begin =
+        beginOf(await findConsumer(jsm, stream, name)) ??
+        newBegin(madeStreams.has(stream) ? "all" : consumer.replay);
+      await jsm.consumers.add(stream, { ...consumerConfig(consumer, limits), ...begin });
     } catch (cause) {
       const message = `the broker refused the consumer ${consumer.name} of ${consumer.stream}: ${String(cause)}`;
       throw new SensordError("bus-stream-refused", message, { cause });
@@ -161,13 +173,40 @@ function wantedStreams(
   ];
 }
 
+type Begin = Pick<ConsumerConfig, "deliver_policy" | "opt_start_time">;
+
+async function findConsumer(
+  jsm: JetStreamManager,
+  stream: string,
+  name: string,
+): Promise<ConsumerConfig | null> {
+  try {
+    return (await jsm.consumers.info(stream, name)).config;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound) return null;
+    throw error;
+  }
+}
+
+function beginOf(config: ConsumerConfig | null): Partial<Begin> | null {
+  if (config === null) return null;
+  const { deliver_policy, opt_start_time } = config;
+  return { deliver_policy, ...(opt_start_time === undefined ? {} : { opt_start_time }) };
+}
+
+function newBegin(replay: BusConsumer["replay"]): Partial<Begin> {
+  if (replay === "none") return { deliver_policy: DeliverPolicy.New };
+  if (replay === "all") return { deliver_policy: DeliverPolicy.All };
+  // By the broker's stamps, which follow the host's clock as this does.
+  const opt_start_time = new Date(Date.now() - replay).toISOString();
+  return { deliver_policy: DeliverPolicy.StartTime, opt_start_time };
+}
+
 function consumerConfig(consumer: BusConsumer, limits: StreamLimits): Partial<ConsumerConfig> {
   return {
     durable_name: consumer.name,
     filter_subject: consumer.filterSubject,
     ack_policy: AckPolicy.Explicit,
-    // From the oldest event that is kept: a consumer that was lost is made anew without a gap.
-    deliver_policy: DeliverPolicy.All,
     ack_wait: nanos(limits.ackWaitMs),
     max_ack_pending: limits.ackPending,
     max_waiting: limits.pullWaiting,

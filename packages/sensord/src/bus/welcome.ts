@@ -23,5 +23,7 @@ export function welcomeOf({ sensor, plan }: AppliedBus, instrument: Name): Welco
       .filter(({ from }) => from === instrument)
       .map(({ to, verb, deadlineMs }) => ({ to, verb, deadlineMs })),
     accepts: plan.messages.filter(({ to }) => to === instrument).map(({ from, verb }) => ({ from, verb })),
+    publishes: [...member.publishes],
+    receives: plan.resources.filter(({ to }) => to === instrument).map(({ from, type }) => ({ from, type })),
   };
 }

@@ -6,12 +6,10 @@
  * said so; then nothing is deleted too early, and what was there is kept for up to one more period.
  */
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { Name } from "@bulkhead/schema";
+import { KeptClock, Name } from "@bulkhead/schema";
 import * as z from "zod";
 import { SensordError } from "../error.ts";
 import { describeError, type Log } from "../log.ts";
-
-const Reading = z.strictObject({ wallMs: z.number(), uptimeMs: z.number(), bootId: z.string() });
 
 const StreamMarks = z.strictObject({
   stream: z.string(),
@@ -21,14 +19,7 @@ const StreamMarks = z.strictObject({
 
 const RetentionState = z.strictObject({
   version: z.literal(1),
-  clock: z
-    .strictObject({
-      anchor: Reading,
-      latest: Reading,
-      afterBoot: z.boolean(),
-      settling: Reading.nullable(),
-    })
-    .nullable(),
+  clock: KeptClock.nullable(),
   streams: z.array(StreamMarks),
   /** Of each instrument, the last destruction of its data after which its streams were purged. */
   erasures: z.record(Name, z.string()),

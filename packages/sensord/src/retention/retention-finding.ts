@@ -12,12 +12,16 @@ export interface RetentionFinding {
   readonly sizeBytes: number | null;
   readonly lastPurge: RetentionRow["lastPurge"];
   readonly overdue: readonly Overdue[];
+  /** Of volumes that are cut: which slices there were, and when the first of them is to end. */
+  readonly slices?: readonly string[];
+  readonly nextEndMs?: number | null;
 }
 
 const NOT_MEASURED = "not measured: only the instrument can read its own store";
 
 export function nothingFound({ store, stream }: RetentionSubject): RetentionFinding {
-  const how = stream !== null ? "not measured yet" : store === "refusals" ? "in memory alone" : NOT_MEASURED;
+  const unread = store === "refusals" ? "in memory alone" : NOT_MEASURED;
+  const how = stream !== null || store === "slices" ? "not measured yet" : unread;
   return {
     reported: {
       outcome: store === "records" ? "unasked" : "none",
@@ -58,14 +62,16 @@ export function rowOf(
   nextPurge: string | null,
 ): RetentionRow {
   const { owner, store, period } = subject;
-  const { overdue, ...rest } = finding;
+  const { overdue, slices, nextEndMs = null, ...rest } = finding;
   return {
     owner,
     store,
     periodMs: period.periodMs,
     by: period.by,
     ...rest,
-    nextPurge,
+    nextPurge:
+      slices === undefined ? nextPurge : nextEndMs === null ? null : new Date(nextEndMs).toISOString(),
     breaches: overdue.map(breachOf),
+    ...(slices === undefined ? {} : { enforced: { slices: slices.length } }),
   };
 }

@@ -19,6 +19,7 @@ import { readRetentionFile, type RetentionState, writeRetentionFile } from "./re
 import { lookAtRecords, lookAtRefusals } from "./records-retention.ts";
 import { breachOf, nothingFound, oldestRecords, type RetentionFinding, rowOf } from "./retention-finding.ts";
 import { type RetentionSubject, retentionSubjects } from "./retention-subject.ts";
+import { lookAtSlices } from "./slices-retention.ts";
 import { eraseStream, purgeStream, StreamMarks } from "./stream-retention.ts";
 
 export interface RetentionOptions {
@@ -197,6 +198,13 @@ export class RetentionKeeper implements AsyncDisposable {
     const cutoffMs = cutoffOf(periodMs, nowMs);
     const { signal } = this.#stop;
     const former = entry.finding;
+    if (subject.store === "slices") {
+      const found = lookAtSlices(subject, ports.volumes(), former, nowMs);
+      const overdue = breachesOf(periodMs, nowMs, found.oldest, former.overdue);
+      entry.finding = { ...found.finding, overdue };
+      // It costs nothing, and warden may have ended one meanwhile.
+      return false;
+    }
     let where = "";
     let removed: number | null = 0;
     let next = former;

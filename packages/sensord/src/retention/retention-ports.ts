@@ -2,6 +2,7 @@
 import type {
   AuditEntry,
   Name,
+  Observed,
   RetentionAnswer,
   RetentionCommand,
   VolumeUse,
@@ -26,6 +27,8 @@ export interface RetentionPorts {
     births: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly VolumeUse[]>;
+  /** As warden found them last. */
+  volumes(): Observed["volumes"];
   forgetRefusals(instrument: Name, beforeMs: number): number;
   erasures(): WardenState["erasures"];
   audit(kind: string, subject: string, detail: AuditEntry["detail"]): void;

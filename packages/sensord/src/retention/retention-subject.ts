@@ -14,7 +14,7 @@ export interface RetentionSubject {
   readonly period: RetentionPeriod;
   /** The broker's stream; null where it is none. */
   readonly stream: string | null;
-  /** Volumes of closed files, whose births can be measured. */
+  /** Volumes of closed files, whose births can be measured; not those that are cut, which is measure enough. */
   readonly fileVolumes: readonly string[];
   readonly volumes: readonly string[];
   readonly enabled: boolean;
@@ -30,6 +30,9 @@ export function retentionSubjects({ checked }: SiteView): readonly RetentionSubj
     const { enabled } = instrument.site;
     const period = periodOf(instrument, policy, document);
     const persistent = needs.flatMap((need) => (need.kind === "storage.persistent" ? [need] : []));
+    const sliced = (checked.desired.instruments.find((i) => i.name === name)?.spec.volumes ?? []).flatMap(
+      ({ id, slices }) => (slices === undefined ? [] : [id]),
+    );
     return [
       ...(persistent.length === 0
         ? []
@@ -38,10 +41,11 @@ export function retentionSubjects({ checked }: SiteView): readonly RetentionSubj
               ...subject(name, "records", period, null, enabled),
               volumes: persistent.map(({ id }) => id),
               fileVolumes: persistent.flatMap(({ id, retention }) =>
-                retention?.measure === "files" ? [id] : [],
+                retention?.measure === "files" && !sliced.includes(id) ? [id] : [],
               ),
             },
           ]),
+      ...(sliced.length === 0 ? [] : [subject(name, "slices", period, null, enabled)]),
       ...(emits(needs) ? [subject(name, "events", period, subjects.stream(name), enabled)] : []),
       subject(name, "log", own, subjects.logStream(name), enabled),
       subject(name, "refusals", own, null, enabled),

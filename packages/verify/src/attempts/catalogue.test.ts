@@ -18,6 +18,7 @@ const spec = (more: Partial<InstrumentSpec>): InstrumentSpec => ({
   volumes: [],
   ui: false,
   egress: false,
+  resources: false,
   network: { kind: "none" },
   ...more,
 });
@@ -28,6 +29,7 @@ const SPECS = {
   port: spec({ network: { kind: "port" } }),
   nic: spec({ network: { kind: "nic" } }),
   egress: spec({ egress: true }),
+  resources: spec({ resources: true }),
 } as const;
 
 test("ids are unique, say who tries, and fit the adversary's lines", () => {

@@ -133,6 +133,21 @@ export const FILES_AND_DEVICES: readonly Attempt[] = [
     run: (machine) => machine.open(`${dir}/bulkhead-verify`, FLAGS.create),
   })),
   {
+    id: "write-resources",
+    group: "storage",
+    means: "Write into /resources, where the platform puts what others publish for it.",
+    actor: "root",
+    expected: ["EROFS", "EACCES"],
+    layers: ["idmap"],
+    control: {
+      kind: "none",
+      why: "without both the read-only mount and the ids the platform's own directory would be written",
+    },
+    witness: { kind: "descriptor", pattern: "^/resources/bulkhead-verify" },
+    applies: ({ resources }) => resources,
+    run: (machine) => machine.open("/resources/bulkhead-verify", FLAGS.create),
+  },
+  {
     id: "replace-socket",
     group: "storage",
     means: "Put something else in place of its bus socket, for the platform to follow.",

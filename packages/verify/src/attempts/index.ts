@@ -2,6 +2,7 @@
 import type { Attempt } from "../attempt.ts";
 import { BUS } from "./bus.ts";
 import { BUS_FLOODS } from "./bus-floods.ts";
+import { DELIVERIES } from "./deliveries.ts";
 import { EGRESS } from "./egress.ts";
 import { FILES_AND_DEVICES } from "./files-and-devices.ts";
 import { HOST_PATH_ATTEMPTS } from "./host-paths.ts";
@@ -26,6 +27,7 @@ export const ATTEMPTS: readonly Attempt[] = [
   ...RULES_REMOVED,
   ...EGRESS,
   ...BUS,
+  ...DELIVERIES,
   ...NAMESPACES_AND_MOUNTS,
   ...KERNEL_CALLS,
   ...HOST_PATH_ATTEMPTS,

@@ -10,6 +10,7 @@ import {
 } from "@bulkhead/schema";
 import { readSite } from "@bulkhead/sensord/site-view";
 import { VerifyError } from "../error.ts";
+import { PROBE } from "../probe-resource.ts";
 import type { BusOrder } from "../stand/bus.ts";
 
 /** @throws VerifyError `verify-answer-unreadable` where the accepted site does not parse here */
@@ -29,12 +30,13 @@ export function busOrder(input: {
   const own = (name: Name): Name => (name === instrument ? CANARY_NAME : name);
   const members = checked.instruments.map(({ name, package: { manifest } }) => ({
     name: own(name),
-    needs: manifest.needs,
+    needs: name === instrument ? [...manifest.needs, PROBE] : manifest.needs,
   }));
   const { grants } = checked.site;
   const { users } = planBus(members, {
     events: grants.events.map((grant) => ({ ...grant, from: own(grant.from), to: own(grant.to) })),
     messages: grants.messages.map((grant) => ({ ...grant, from: own(grant.from), to: own(grant.to) })),
+    resources: grants.resources.map((grant) => ({ ...grant, from: own(grant.from), to: own(grant.to) })),
   });
   return {
     natsServer: join(layout.optDir, "bin/nats-server"),
@@ -48,5 +50,6 @@ export function busOrder(input: {
     })),
     withoutGate: without.includes("bus-gate"),
     withoutPermissions: without.includes("bus-permissions"),
+    withoutDesk: without.includes("delivery-desk"),
   };
 }

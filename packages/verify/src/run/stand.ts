@@ -74,7 +74,7 @@ export async function makeStand(
     );
   }
   let bus: Counting | null = null;
-  if (place.attempts.some(({ group }) => group === "bus")) {
+  if (place.attempts.some(({ group, witness }) => group === "bus" || witness.kind === "bus")) {
     const dir = await mkdtemp("/tmp/bulkhead-verify-");
     undo.defer(() => rm(dir, { recursive: true, force: true }));
     const orderFile = join(dir, "bus.json");

@@ -22,6 +22,7 @@ import { MessageBook } from "@bulkhead/sensord/bus/message-book";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import * as z from "zod";
 import { watchBroker } from "./broker-watch.ts";
+import { takeDeliveries } from "./deliveries.ts";
 
 const User = z.strictObject({
   name: z.string(),
@@ -38,6 +39,8 @@ export const BusOrder = z.strictObject({
   /** Left out: the gate that judges every line, and the broker's permissions. */
   withoutGate: z.boolean(),
   withoutPermissions: z.boolean(),
+  /** Left out: the desk that judges deliveries. */
+  withoutDesk: z.boolean(),
 });
 export type BusOrder = z.infer<typeof BusOrder>;
 
@@ -91,6 +94,7 @@ export async function runBus(orderFile: string): Promise<void> {
     },
   });
   await makeStream(observer);
+  const desk = await takeDeliveries(observer, order, counts);
   speak(observer);
   // Between the canary's side and the broker: what the broker took and handed out is counted where nobody lies.
   const watched = await watchBroker(port, counts);
@@ -111,6 +115,7 @@ export async function runBus(orderFile: string): Promise<void> {
         onRecord: () => undefined,
         nowMs: () => performance.now(),
       }),
+      deliveries: desk,
       log: SILENT,
     });
   }

@@ -23,6 +23,7 @@ import {
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { ZodError, type z } from "zod";
 import type { AuditLog } from "../audit/audit-log.ts";
+import type { SensorClock } from "../clock/sensor-clock.ts";
 import { WardenError } from "../error.ts";
 import type { Holder } from "../hold/holder.ts";
 import { rejectedFilters } from "../hold/apply-site.ts";
@@ -40,6 +41,7 @@ export interface WardenApiParts {
   readonly vault: VaultKeeper;
   readonly proving: Proving;
   readonly volumes: VolumeUses;
+  readonly clock: SensorClock;
 }
 type SocketName = "sensord" | "root";
 type Handler = (body: unknown, by: SocketName, reply: FastifyReply) => Promise<unknown>;
@@ -107,7 +109,7 @@ function serverFor(name: SocketName, handlers: Handlers): FastifyInstance {
   return server;
 }
 
-function handlersOf({ volumes, holder, host, audit, vault, proving }: WardenApiParts): Handlers {
+function handlersOf({ volumes, holder, host, audit, vault, proving, clock }: WardenApiParts): Handlers {
   const instrumentOf = (body: unknown) => parseBody(InstrumentOrder, body).instrument;
   const done = { ok: true };
   const ordered = orderedWith(audit);
@@ -182,6 +184,11 @@ function handlersOf({ volumes, holder, host, audit, vault, proving }: WardenApiP
         await audit.detach("the sensor is purged");
         await vault.destroyAll();
       });
+      return done;
+    },
+    clockConfirm: async (_body, by) => {
+      await ordered(by, "clock.confirm", "slices", () => clock.confirm());
+      holder.wake();
       return done;
     },
     vault: async () => vault.status(),

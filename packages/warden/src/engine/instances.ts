@@ -9,6 +9,7 @@ import type { InstallationLayout, InstrumentSpec, ObservedInstrument, Settings }
 import type { Commands } from "../commands.ts";
 import { WardenError } from "../error.ts";
 import type { Inboxes } from "../inbox/inbox.ts";
+import type { ResourceDirectories } from "../resources/resource-directories.ts";
 import type { NewVolume, VolumeStore } from "../volumes/volume-store.ts";
 import { configDeviations } from "./config-deviations.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -41,6 +42,7 @@ export interface InstancesParts {
   readonly idmaps: IdmapClaims;
   readonly volumes: VolumeStore;
   readonly inboxes: Inboxes;
+  readonly resources: Pick<ResourceDirectories, "prepare" | "remove">;
   readonly kernel: KernelView;
   readonly commands: Commands;
 }
@@ -52,7 +54,7 @@ export interface Instances {
    *   IdmapClaims and RuntimeClient
    */
   create(spec: InstrumentSpec, specDigest: string, signal?: AbortSignal): Promise<void>;
-  /** Stops and removes the container; its volumes, inbox, sockets' directory and id range stay. */
+  /** Stops and removes the container; its volumes, inbox, resources, sockets' directory and id range stay. */
   remove(instrument: string, signal?: AbortSignal): Promise<void>;
   /**
    * Attaches its volumes, starts it, and reads it back. One that runs is only read back.
@@ -158,6 +160,7 @@ export async function attachAll(parts: InstancesParts, one: KnownInstrument): Pr
     await parts.volumes.attach(wanted, { uid: id, gid: id });
   }
   await parts.inboxes.prepare(name);
+  if (one.record.spec.resources) await parts.resources.prepare(name);
   await preparePlaces(one.profile, one.paths, parts.settings);
 }
 

@@ -10,7 +10,7 @@ import type { HostFacts } from "./host-facts.ts";
 import { IDMAP_SIZE, INSTRUMENT_UID } from "./idmap-claims.ts";
 import { isJoined } from "./joined-network.ts";
 import { memoryMounts } from "./mount-table.ts";
-import { ADVERSARY_PATH, EGRESS_PATH, type ProfilePaths } from "./profile-paths.ts";
+import { ADVERSARY_PATH, EGRESS_PATH, type ProfilePaths, RESOURCES_PATH } from "./profile-paths.ts";
 import { RESOURCE_LIMITS } from "./resource-limits.ts";
 import { cpuShares, rolePriority } from "./role-priority.ts";
 
@@ -74,6 +74,9 @@ export function planKernelExpectation(input: {
         ? []
         : [{ path: EGRESS_PATH, kind: "read-only", source: paths.egressDir } as const]),
       { path: "/inbox", kind: "read-only", source: paths.inboxDir },
+      ...(paths.resourcesDir === undefined
+        ? []
+        : [{ path: RESOURCES_PATH, kind: "read-only", source: paths.resourcesDir } as const]),
       ...(paths.adversaryDir === undefined
         ? []
         : [{ path: ADVERSARY_PATH, kind: "read-only", source: paths.adversaryDir } as const]),

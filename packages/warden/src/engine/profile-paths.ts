@@ -17,6 +17,8 @@ export interface ProfilePaths {
   readonly egressDir?: string;
   /** Seen at /inbox. */
   readonly inboxDir: string;
+  /** Seen at RESOURCES_PATH; only where the manifest declares that it takes resources. */
+  readonly resourcesDir?: string;
   /** The mount table that `fstab` must be written to before the start. */
   readonly mountTableFile: string;
   /** The namespace of warden's that it joins, where its network is of that kind. */
@@ -26,6 +28,9 @@ export interface ProfilePaths {
   /** Seen read-only at ADVERSARY_PATH; in a canary alone. */
   readonly adversaryDir?: string;
 }
+
+/** Where an instrument sees what others published for it. */
+export const RESOURCES_PATH = "/resources";
 
 /** Where a canary sees the program that tries to get out. */
 export const ADVERSARY_PATH = "/run/adversary";
@@ -42,6 +47,7 @@ export function profilePaths(
     socketsDir: join(layout.socketsDir, spec.name),
     ...(spec.egress ? { egressDir: join(layout.egressDir, "sockets", spec.name) } : {}),
     inboxDir: join(layout.inboxDir, spec.name),
+    ...(spec.resources ? { resourcesDir: join(layout.resourcesDir, spec.name) } : {}),
     mountTableFile: mountTableFile(layout, spec.name),
     netnsFile: `/run/netns/${layout.slug}-${spec.name}`,
     volumeDirs: Object.fromEntries(spec.volumes.map(({ id }) => [id, volumeDir(id)])),

@@ -19,6 +19,7 @@ const spec: InstrumentSpec = {
   volumes: [{ id: "rules", kind: "persistent", sizeBytes: 64 * MIB }],
   ui: true,
   egress: false,
+  resources: false,
   network: { kind: "none" },
 };
 

@@ -14,7 +14,7 @@ import { IDMAP_SIZE, INSTRUMENT_UID } from "./idmap-claims.ts";
 import { isJoined } from "./joined-network.ts";
 import { cpuAllowanceMs, type KernelExpectation, planKernelExpectation } from "./kernel-expectation.ts";
 import { renderMountTable } from "./mount-table.ts";
-import { ADVERSARY_PATH, EGRESS_PATH, type ProfilePaths } from "./profile-paths.ts";
+import { ADVERSARY_PATH, EGRESS_PATH, type ProfilePaths, RESOURCES_PATH } from "./profile-paths.ts";
 import { renderResourceLimits, RESOURCE_LIMITS } from "./resource-limits.ts";
 import { renderPriorityLines } from "./role-priority.ts";
 import { renderSyscallDenials } from "./syscall-denials.ts";
@@ -245,6 +245,7 @@ function planDevices(
     sockets: readOnly(paths.socketsDir, "/run/bulkhead"),
     ...(paths.egressDir === undefined ? {} : { egress: readOnly(paths.egressDir, EGRESS_PATH) }),
     inbox: readOnly(paths.inboxDir, "/inbox"),
+    ...(paths.resourcesDir === undefined ? {} : { resources: readOnly(paths.resourcesDir, RESOURCES_PATH) }),
     ...(paths.adversaryDir === undefined ? {} : { adversary: readOnly(paths.adversaryDir, ADVERSARY_PATH) }),
     ...Object.fromEntries(volumes),
   };
@@ -261,6 +262,7 @@ function* hostPaths(paths: ProfilePaths): Iterable<string> {
   yield* Object.values(paths.volumeDirs);
   if (paths.adversaryDir !== undefined) yield paths.adversaryDir;
   if (paths.egressDir !== undefined) yield paths.egressDir;
+  if (paths.resourcesDir !== undefined) yield paths.resourcesDir;
 }
 
 /** lxc.init.cmd is cut at spaces and has no quoting; a line break would begin a key of its own. */

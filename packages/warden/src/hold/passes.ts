@@ -4,7 +4,7 @@
  * It decides nothing: the core plans, the executors act, and after a failure the host is observed again. Every step is
  * audited, whether it worked or not. Calls are not to run at the same time: the holder's queue sees to that.
  */
-import { type CheckedSite, checkedSite, type Desired, planSteps } from "@bulkhead/core";
+import { type CheckedSite, checkedSite, type Desired, planSteps, sliceDueMs } from "@bulkhead/core";
 import type { Name, Step } from "@bulkhead/schema";
 import { WardenError } from "../error.ts";
 import type { EndWatch } from "./end-watch.ts";
@@ -12,7 +12,7 @@ import { executeAll, executeStep, type StepFailure } from "./execute.ts";
 import { type Found, stateOf } from "./found-state.ts";
 import { NOTHING } from "./nothing-desired.ts";
 import { type HolderParts, SITE_FILE, type StepContext } from "./ports.ts";
-import { lockedProblems } from "./problems.ts";
+import { clockProblems, lockedProblems } from "./problems.ts";
 import type { StateFeed } from "./state-feed.ts";
 
 const INTERVAL_MS = 60_000;
@@ -40,7 +40,7 @@ export class Passes {
 
   /** One pass. @returns in how many milliseconds the next is due; throws if the host cannot be looked at */
   async run(): Promise<number> {
-    const { host, sites, state, nowMs } = this.#parts;
+    const { host, sites, state, nowMs, clock } = this.#parts;
     const vault = this.#parts.vault();
     const site = await sites.accepted();
     const checked = await this.checked();
@@ -49,13 +49,16 @@ export class Passes {
     const before = await host.observe(desired);
     await this.#ends.look(before);
     const held = state.crashes(nowMs()).filter((c) => c.nextStartMs > nowMs());
-    const steps = planSteps({
+    const input = {
       desired,
       observed: before,
       stopped: state.stopped,
       held: held.map((c) => c.instrument),
       locked: vault.state !== "unlocked",
-    }).filter((step) => site !== null || step.kind !== "volume.remove");
+      time: clock.span(),
+    };
+    await clock.keep();
+    const steps = planSteps(input).filter((step) => site !== null || step.kind !== "volume.remove");
 
     const now = { site, checked, lastSteps: steps, vault };
     // What was found is said before it is put right, and what failed before stays said until it is known better.
@@ -80,6 +83,7 @@ export class Passes {
     const problems = [
       ...failures.map((f) => ({ target: f.step.target, code: f.code, message: f.message })),
       ...lockedProblems(vault, { desired, observed: after, stopped: state.stopped }),
+      ...clockProblems(clock.problem(), after),
     ];
     this.#publish({ ...now, observed: after, problems });
     const due = state
@@ -87,6 +91,8 @@ export class Passes {
       .map((c) => c.nextStartMs - nowMs())
       .filter((ms) => ms > 0);
     if (steps.length > 0 && failures.length === 0) return SETTLE_MS;
+    const sliceMs = sliceDueMs({ ...input, observed: after, time: clock.span() });
+    if (sliceMs !== null) due.push(sliceMs);
     return Math.max(50, Math.min(failures.length > 0 ? RETRY_MS : INTERVAL_MS, ...due));
   }
 

@@ -2,7 +2,7 @@
  * What the holder needs of the host: ports that it owns. The real ones are engine/, datapath/,
  * volumes/ and inbox/; tests of the holder give an in-memory host.
  */
-import type { Desired, DesiredPort, DesiredTap } from "@bulkhead/core";
+import type { Desired, DesiredPort, DesiredTap, TimeSpan } from "@bulkhead/core";
 import type {
   Catalogue,
   Observed,
@@ -68,6 +68,15 @@ export interface HolderAudit extends Audit {
   problems(): WardenState["problems"];
 }
 
+/** By which slices of volumes are made and destroyed. */
+export interface HolderClock {
+  span(): TimeSpan;
+  /** Why what is due may stay. */
+  problem(): WardenState["problems"][number] | null;
+  /** Writes down what is needed after a restart. */
+  keep(): Promise<void>;
+}
+
 /** All that the holder works with. */
 export interface HolderParts {
   readonly host: Host;
@@ -78,4 +87,5 @@ export interface HolderParts {
   readonly vault: () => VaultState;
   readonly readCatalogue: () => Promise<Catalogue>;
   readonly nowMs: () => number;
+  readonly clock: HolderClock;
 }

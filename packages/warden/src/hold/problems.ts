@@ -1,6 +1,6 @@
-/** Problems as warden's state tells them: what failed, and what waits for the vault. Pure. */
+/** Problems as warden's state tells them: what failed, what waits for the vault, and a clock in doubt. Pure. */
 import { waitingForVault } from "@bulkhead/core";
-import type { VaultState, WardenState } from "@bulkhead/schema";
+import type { Observed, VaultState, WardenState } from "@bulkhead/schema";
 import { WardenError } from "../error.ts";
 
 type Problem = WardenState["problems"][number];
@@ -17,6 +17,14 @@ export function lockedProblems(
     code: "volume-locked",
     message: `waits for the vault, which is ${vault.state}: ${why}`,
   }));
+}
+
+/** A clock that is in doubt concerns those alone who have slices. */
+export function clockProblems(
+  problem: Problem | null,
+  { volumes }: Pick<Observed, "volumes">,
+): readonly Problem[] {
+  return problem === null || volumes.every(({ slices }) => slices === undefined) ? [] : [problem];
 }
 
 export function problemOf(target: string, error: unknown): Problem {

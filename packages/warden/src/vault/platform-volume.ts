@@ -23,7 +23,7 @@ export interface PlatformVolumeParts {
   readonly commands: Commands;
   readonly layout: Pick<
     InstallationLayout,
-    "mountsDir" | "platformDir" | "brokerDir" | "sensordDir" | "auditDir"
+    "mountsDir" | "platformDir" | "brokerDir" | "sensordDir" | "auditDir" | "resourcesDir"
   >;
   readonly settings: Pick<Settings, "uid" | "gid" | "platformBytes">;
 }
@@ -66,6 +66,9 @@ export function platformVolume(parts: PlatformVolumeParts): PlatformVolume {
         await giveTo(dir, { uid, gid }, commands);
       }
       await mkdir(layout.auditDir, { recursive: true, mode: 0o700 });
+      // sensord looks into it, and makes nothing there: what lies in it is made by root.
+      await mkdir(layout.resourcesDir, { recursive: true });
+      await chmod(layout.resourcesDir, 0o755);
     },
     close: () => volumes.detach(volume),
   };

@@ -138,7 +138,8 @@ export class VaultKeeper {
     }
   }
 
-  async #describe(volume: ObservedVolume): Promise<VaultVolume> {
+  async #describe({ slices, ...volume }: ObservedVolume): Promise<VaultVolume> {
+    if (slices !== undefined) return { ...volume, slices: slices.length, key: keyOfAll(slices) };
     const { vault, volumes, commands } = this.#parts;
     const crypt = fscrypt(commands);
     const kept = volume.kind === "transient" || (await vault.keys.identifier(volume)) !== null;
@@ -148,6 +149,11 @@ export class VaultKeeper {
     const policy = await crypt.policyOf(dir);
     return { ...volume, key: policy === null ? "missing" : await crypt.keyStatus(dirname(dir), policy) };
   }
+}
+
+/** One that is held is what a person must know of; those that are not open may be past their period. */
+function keyOfAll(slices: NonNullable<ObservedVolume["slices"]>): VaultVolume["key"] {
+  return (["held", "present"] as const).find((key) => slices.some((slice) => slice.key === key)) ?? "absent";
 }
 
 function secretOf(text: string): Secret {

@@ -8,10 +8,16 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { NO_VAULT, type InstallationLayout, type VaultMethod, type VaultState } from "@bulkhead/schema";
+import {
+  NO_VAULT,
+  type InstallationLayout,
+  type SliceName,
+  type VaultMethod,
+  type VaultState,
+} from "@bulkhead/schema";
 import { isWardenError, WardenError } from "../error.ts";
 import { renderVolume } from "../volumes/volume-error.ts";
-import type { VolumeRef } from "../volumes/volume-store.ts";
+import type { KeyRef, VolumeRef } from "../volumes/volume-store.ts";
 import { identifierOf, newVolumeKey } from "./fscrypt.ts";
 import { destroyFile, KeyStore } from "./key-store.ts";
 import { unwrapKey, wrapKey } from "./key-wrap.ts";
@@ -27,12 +33,15 @@ export interface VaultParts extends MethodParts {
 /** What the volumes need of the vault. */
 export interface VolumeKeys {
   /** Makes and keeps a new key; one that was kept is lost. @throws WardenError `volume-locked` */
-  create(ref: VolumeRef): Promise<Secret>;
+  create(ref: KeyRef): Promise<Secret>;
   /** @throws WardenError `volume-locked`, `volume-key-missing`, `volume-key-damaged` */
-  open(ref: VolumeRef): Promise<Secret>;
+  open(ref: KeyRef): Promise<Secret>;
   /** The kept key's identifier, which is no secret; null where none is kept. */
-  identifier(ref: VolumeRef): Promise<string | null>;
-  destroy(ref: VolumeRef): Promise<void>;
+  identifier(ref: KeyRef): Promise<string | null>;
+  /** Of a volume, with those of its slices. */
+  destroy(ref: KeyRef): Promise<void>;
+  /** Of which slices of a volume keys are kept, the oldest first. */
+  slices(ref: VolumeRef): Promise<readonly SliceName[]>;
 }
 
 export class Vault {
@@ -138,7 +147,7 @@ export class Vault {
     this.#master = null;
     await destroyFile(vaultKeyFile);
     await destroyFile(masterFile(vaultDir));
-    for (const ref of await this.#store.list()) await this.#store.destroy(ref);
+    await this.#store.destroyAll();
     this.#record = null;
   }
 
@@ -165,6 +174,7 @@ export class Vault {
     },
     identifier: async (ref) => (await this.#store.read(ref))?.identifier ?? null,
     destroy: (ref) => this.#store.destroy(ref),
+    slices: (ref) => this.#store.slices(ref),
   };
 
   async #attempt(find: () => Promise<Secret>): Promise<void> {
@@ -230,6 +240,6 @@ function methodPurpose(method: VaultMethod): string {
   return `bulkhead master by ${method}`;
 }
 
-function volumePurpose({ instrument, id }: VolumeRef): string {
-  return `bulkhead volume ${instrument}/${id} persistent`;
+function volumePurpose({ instrument, id, slice }: KeyRef): string {
+  return `bulkhead volume ${instrument}/${id} ${slice === undefined ? "persistent" : `slice ${slice}`}`;
 }

@@ -83,7 +83,7 @@ export function canaries(
   stand: CanaryStand,
   ports: () => readonly DesiredPort[],
 ): Canaries {
-  const { client, layout, volumes, inboxes, kernel, commands } = parts;
+  const { client, layout, volumes, inboxes, resources, kernel, commands } = parts;
   const known = knownInstruments({ ...parts, dialect: client.dialect });
   const path = instancePath(CANARY_NAME);
   let present: (KnownInstrument & { readonly pid: number; readonly end: () => void }) | null = null;
@@ -99,6 +99,7 @@ export function canaries(
     for (const volume of await volumes.observe())
       if (volume.instrument === CANARY_NAME) await whenFree(() => volumes.remove(volume));
     await inboxes.remove(CANARY_NAME);
+    await resources.remove(CANARY_NAME);
     await removePlaces(layout, CANARY_NAME);
     for (const dir of [layout.socketsDir, join(layout.egressDir, "sockets")])
       await rm(join(dir, CANARY_NAME), { recursive: true, force: true });
@@ -251,9 +252,11 @@ function canarySpec(spec: InstrumentSpec): InstrumentSpec {
     ...spec,
     name: CANARY_NAME,
     command: spec.capabilities.includes("NET_RAW") ? [...TAP_COMMAND] : [...IDLE_COMMAND],
-    volumes: spec.volumes.map((volume) => ({
-      ...volume,
-      sizeBytes: Math.min(volume.sizeBytes, VOLUME_BYTES),
+    // Whole ones: an attempt on a volume needs a place to write to that no time makes or takes.
+    volumes: spec.volumes.map(({ id, kind, sizeBytes }) => ({
+      id,
+      kind,
+      sizeBytes: Math.min(sizeBytes, VOLUME_BYTES),
     })),
   };
 }

@@ -24,5 +24,6 @@ export function withoutCanary(observed: Observed): Observed {
     taps: observed.taps.filter(({ engine }) => engine !== CANARY_NAME),
     volumes: others(observed.volumes),
     inboxes: others(observed.inboxes),
+    resourceDirs: observed.resourceDirs.filter((name) => name !== CANARY_NAME),
   };
 }

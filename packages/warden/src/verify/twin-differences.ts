@@ -2,7 +2,7 @@
  * Whether a canary is the twin of its instrument, by the runtime's word on both.
  *
  * Invariants: pure; what has to differ is declared here and nowhere else: the name, the id range, the command, the
- * places of its own sockets, inbox, volumes and mount table, and the disk with the adversary on it.
+ * places of its own sockets, inbox, resources, volumes and mount table, and the disk with the adversary on it.
  */
 import { join } from "node:path";
 import { type InstallationLayout, CANARY_NAME } from "@bulkhead/schema";
@@ -23,15 +23,18 @@ const DECLARED_DEVICE = "adversary";
 
 /** @returns what differs beyond that, in plain words */
 export function twinDifferences(
-  layout: Pick<InstallationLayout, "socketsDir" | "inboxDir" | "mountsDir" | "egressDir">,
+  layout: Pick<InstallationLayout, "socketsDir" | "inboxDir" | "resourcesDir" | "mountsDir" | "egressDir">,
   instrument: { readonly name: string } & Side,
   canary: Side,
 ): readonly string[] {
   const own = (name: string, text: string): string =>
-    [layout.socketsDir, layout.inboxDir, layout.mountsDir, join(layout.egressDir, "sockets")].reduce(
-      (words, dir) => words.replaceAll(join(dir, name), join(dir, "NAME")),
-      text,
-    );
+    [
+      layout.socketsDir,
+      layout.inboxDir,
+      layout.resourcesDir,
+      layout.mountsDir,
+      join(layout.egressDir, "sockets"),
+    ].reduce((words, dir) => words.replaceAll(join(dir, name), join(dir, "NAME")), text);
   const differences: string[] = [];
   const compare = (where: string, one: Readonly<Record<string, string>>, two: typeof one): void => {
     for (const key of new Set([...Object.keys(one), ...Object.keys(two)])) {

@@ -31,7 +31,7 @@ export function encryptedDirectory(crypt: Fscrypt): EncryptedDirectory {
     async begin(mountDir, key) {
       const dir = join(mountDir, "d");
       await mkdir(dir, { mode: 0o700 });
-      await crypt.addKey(mountDir, key);
+      await crypt.addKeys(mountDir, [key]);
       await crypt.setPolicy(dir, identifierOf(key));
     },
     async open(mountDir, ref, key) {
@@ -50,13 +50,15 @@ export function encryptedDirectory(crypt: Fscrypt): EncryptedDirectory {
         const words = `${renderVolume(ref)}: its data is encrypted under another key than the vault has for it`;
         throw new WardenError("volume-key-differs", words, { fields });
       }
-      await crypt.addKey(mountDir, key);
+      await crypt.addKeys(mountDir, [key]);
     },
     async close(mountDir) {
       const dir = join(mountDir, "d");
       if ((await lstat(dir).catch(nullIfMissing)) === null) return "absent";
       const policy = await crypt.policyOf(dir);
-      return policy === null ? "absent" : crypt.removeKey(mountDir, policy, CLOSE_WAIT_MS);
+      if (policy === null) return "absent";
+      const [status = "absent"] = await crypt.removeKeys(mountDir, [policy], CLOSE_WAIT_MS);
+      return status;
     },
   };
 }

@@ -5,7 +5,7 @@
  * removed; a transient one is new at each attach and gone at detach. Every method is idempotent. How data is kept is the
  * implementation's own; so far there is image-volumes.ts.
  */
-import type { Observed } from "@bulkhead/schema";
+import type { Observed, SliceName, SliceSpec } from "@bulkhead/schema";
 
 export type ObservedVolume = Observed["volumes"][number];
 
@@ -15,9 +15,16 @@ export interface VolumeRef {
   readonly id: string;
 }
 
+/** A volume's key, or that of one of its slices. */
+export interface KeyRef extends VolumeRef {
+  readonly slice?: SliceName;
+}
+
 export interface NewVolume extends VolumeRef {
   readonly kind: "persistent" | "transient";
   readonly sizeBytes: number;
+  /** Cut in slices with a key each; only what is persistent is. */
+  readonly slices?: SliceSpec | undefined;
 }
 
 /** Who owns the data directory, as ids of the host. */
@@ -52,6 +59,17 @@ export interface VolumeStore {
    * @throws WardenError `volume-busy` where a process of the host uses it, `volume-key-held` (it is unmounted then)
    */
   detach(volume: VolumeRef): Promise<void>;
+  /**
+   * Makes a slice of a volume that is attached, unless it is there, and opens it. Of one that is not attached nothing
+   * is done: its attaching does.
+   * @throws WardenError `volume-no-space`, `volume-locked`, `volume-key-damaged`, `volume-key-differs`, `slice-failed`
+   */
+  openSlice(volume: VolumeRef, slice: SliceName, owner: VolumeOwner): Promise<void>;
+  /**
+   * Destroys a slice's key for good, then what it encrypted, as far as that can be done at once; what is left is found
+   * by `observe` as a slice that is not kept.
+   */
+  destroySlice(volume: VolumeRef, slice: SliceName): Promise<void>;
   /**
    * Destroys the volume's key at once, and its data once the kernel has let go.
    * @throws WardenError `volume-busy` {holders}
