@@ -27,6 +27,8 @@ const PROCESS = join(import.meta.dirname, "..", "integration", "egress", "outsid
 
 export interface Outside extends AsyncDisposable {
   readonly namespace: NetworkNamespace;
+  /** Of the TLS server, for every name below example.net. */
+  readonly certificate: string;
 }
 
 /** web, other and private.example.net, the last one at a private address. @param device made on the host */
@@ -66,5 +68,5 @@ export async function makeOutside(device: string): Promise<Outside> {
   });
   for await (const line of createInterface(server.stdout)) if (line.includes("ready")) break;
   const owned = undo.move();
-  return { namespace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { namespace, certificate, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
