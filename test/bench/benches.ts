@@ -2,6 +2,7 @@
 import { benchBus, BUS_PARTS } from "./bus/bench.ts";
 import { ATTACKS, benchNoisy } from "./noisy/bench.ts";
 import type { Result } from "./result.ts";
+import { benchRules, RULES_PARTS } from "./rules/bench.ts";
 import { benchSensor, SENSOR_PARTS } from "./sensor/bench.ts";
 import { benchStart, START_PARTS } from "./start/bench.ts";
 import { benchVault, VAULT_PARTS } from "./vault/bench.ts";
@@ -50,6 +51,11 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
     title: "events through the gates beside the broker alone",
     parts: BUS_PARTS,
     measure: (options) => benchBus({ ...options, parts: chosen(BUS_PARTS, options.parts) }),
+  },
+  rules: {
+    title: "50,000 rules through Rule Manager, beside suricata-update",
+    parts: RULES_PARTS,
+    measure: (options) => benchRules({ ...options, parts: chosen(RULES_PARTS, options.parts) }),
   },
   vault: {
     title: "encrypted volumes beside plain ext4 and gocryptfs",

@@ -1,24 +1,29 @@
 /**
  * API: `GET /v1/lookup?q=NAME|IP[&limit=N]` answers NDJSON in the Passive DNS Common Output Format,
- * `GET /v1/stats` how much there is. Errors are RFC 9457 problems.
+ * `GET /v1/stats` how much there is, `GET /v1/watch` which watch lists are in force. Errors are RFC 9457 problems.
  *
  * It reads only; who may ask was decided before a request comes here.
  */
 import { sendChunks, sendJson, type UiHandler, type UiRequest, type UiResponse } from "@bulkhead/sdk";
 import { normaliseTerm } from "./dns-record.ts";
 import type { CofRecord, Store } from "./store.ts";
+import type { Watch } from "./watch/watch.ts";
 
 const DEFAULT_LIMIT = 1_000;
 const MAX_LIMIT = 100_000;
 const MAX_TERM = 1_024;
 
-export function passiveDnsApi(store: Pick<Store, "lookup" | "stats">): UiHandler {
+export function passiveDnsApi(
+  store: Pick<Store, "lookup" | "stats">,
+  watch: Pick<Watch, "status">,
+): UiHandler {
   return async (request, response) => {
     const url = new URL(request.url, "http://instrument");
     if (request.method !== "GET") return problem(response, 405, "only GET is answered here");
     if (url.pathname === "/v1/stats" || url.pathname === "/") return sendJson(response, 200, store.stats());
+    if (url.pathname === "/v1/watch") return sendJson(response, 200, watch.status());
     if (url.pathname === "/v1/lookup") return lookup(store, request, response, url.searchParams);
-    return problem(response, 404, "there are /v1/lookup?q=NAME|IP and /v1/stats");
+    return problem(response, 404, "there are /v1/lookup?q=NAME|IP, /v1/stats and /v1/watch");
   };
 }
 

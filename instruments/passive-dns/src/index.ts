@@ -3,3 +3,4 @@ export * from "./api.ts";
 export * from "./dns-record.ts";
 export { Settings } from "./settings.ts";
 export * from "./store.ts";
+export { type Sighting } from "./watch/watch.ts";

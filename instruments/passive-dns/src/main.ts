@@ -1,6 +1,6 @@
 /**
- * Passive DNS: counts the resource records in the DNS events that it is granted, and answers
- * look-ups.
+ * Passive DNS: counts the resource records in the DNS events that it is granted, answers look-ups,
+ * and tells of records that fall under a watch list.
  *
  * An event is acknowledged after its transaction; delivered again, it is not counted again.
  */
@@ -9,9 +9,12 @@ import { runInstrument, type ConsumedEvent } from "@bulkhead/sdk";
 import { passiveDnsApi } from "./api.ts";
 import { EveDns, parseAnswers } from "./dns-record.ts";
 import { Settings } from "./settings.ts";
+import { Watch } from "./watch/watch.ts";
 import { Store, type SeenEvent } from "./store.ts";
 
 const PURGE_BATCH = 5_000;
+const WATCH_LIST_TYPE = "watch-list";
+const SIGHTING_TYPE = "passive-dns.sighting";
 
 runInstrument({
   config: Settings,
@@ -19,12 +22,28 @@ runInstrument({
     const store = new Store(join(context.environment.dataDir, "db", "passive-dns.sqlite"), {
       onFull: (removed) => context.log.warn(`the volume is full: the ${removed} oldest records made room`),
     });
+    const watch = new Watch();
     context.consume({
       type: "suricata.dns",
       schema: EveDns,
-      handle: async (events) => void store.add(events.map(seenEvent)),
+      handle: async (events) => {
+        const seen = events.map(seenEvent);
+        store.add(seen);
+        for (const { time, records } of seen) {
+          for (const sighting of watch.sightings(records, time.toISOString())) {
+            await context.emit(SIGHTING_TYPE, sighting, time);
+          }
+        }
+      },
     });
-    context.serveUi(passiveDnsApi(store));
+    context.receive({
+      type: WATCH_LIST_TYPE,
+      handle: async (resource) => {
+        const entries = await watch.take(resource);
+        context.log.info(`the watch list ${resource.from}/${resource.name} has ${entries} entries`);
+      },
+    });
+    context.serveUi(passiveDnsApi(store, watch));
     context.retain({
       purge: (before) => purge(store, Math.floor(before.getTime() / 1000)),
       oldest: () => {
@@ -39,12 +58,9 @@ runInstrument({
   },
 });
 
-function seenEvent(event: ConsumedEvent<EveDns>): SeenEvent {
-  return {
-    id: event.id,
-    timeS: Math.floor(Date.parse(event.time) / 1000),
-    records: parseAnswers(event.data),
-  };
+function seenEvent({ id, time, data }: ConsumedEvent<EveDns>): SeenEvent & { readonly time: Date } {
+  const at = new Date(time);
+  return { id, time: at, timeS: Math.floor(at.getTime() / 1000), records: parseAnswers(data) };
 }
 
 /** In steps, so that events go on being counted meanwhile. */

@@ -9,8 +9,6 @@ import { writeFile } from "node:fs/promises";
 import type { RuleFaults, RuleFile } from "@bulkhead/sdk";
 import { parseEngineLine, parseRuleFaults } from "./engine-log.ts";
 
-const TIMEOUT_MS = 90_000;
-
 /** Faults of this configuration, by the operator's names of the rule files; empty where it is good. */
 export async function checkConfiguration(options: {
   readonly program: string;
@@ -18,11 +16,12 @@ export async function checkConfiguration(options: {
   readonly yamlFile: string;
   readonly logDir: string;
   readonly files: readonly RuleFile[];
+  readonly timeoutMs: number;
 }): Promise<RuleFaults> {
-  const { program, yaml, yamlFile, logDir, files } = options;
+  const { program, yaml, yamlFile, logDir, files, timeoutMs } = options;
   await writeFile(yamlFile, yaml);
   const args = ["-T", "-c", yamlFile, "-l", logDir, "--set", "outputs.0.eve-log.enabled=no"];
-  const { exitCode, output } = await run(program, args);
+  const { exitCode, output } = await run(program, args, timeoutMs);
   if (exitCode === 0) return [];
   const names = new Map(files.map(({ path, name }) => [path, name]));
   const lines = output
@@ -36,16 +35,18 @@ export async function checkConfiguration(options: {
 function run(
   program: string,
   args: readonly string[],
+  timeoutMs: number,
 ): Promise<{ readonly exitCode: number; readonly output: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{
     readonly exitCode: number;
     readonly output: string;
   }>();
-  const options = { timeout: TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
+  const options = { timeout: timeoutMs, maxBuffer: 16 * 1024 * 1024 };
   execFile(program, [...args], options, (error, stdout, stderr) => {
     const output = `${stdout}\n${stderr}`; // errors go to stderr, the rest to stdout
     if (error === null) resolve({ exitCode: 0, output });
     else if (typeof error.code === "number") resolve({ exitCode: error.code, output });
+    else if (error.killed === true) reject(new Error(`suricata -T took longer than ${timeoutMs / 1_000} s`));
     else reject(error);
   });
   return promise;

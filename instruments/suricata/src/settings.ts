@@ -47,6 +47,10 @@ export const Settings = z.strictObject({
     .boolean()
     .default(true)
     .describe("Load the rules that come with Suricata (protocol events)"),
+  managedRules: z
+    .boolean()
+    .default(true)
+    .describe("Take rules of a rule manager that the site lets send them"),
   ruleFiles: z
     .array(z.string().max(200).meta({ format: "site-file" }))
     .max(100)

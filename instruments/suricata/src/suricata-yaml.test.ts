@@ -12,6 +12,7 @@ const PATHS = {
   commandSocket: "/data/run/suricata/command.sock",
   etcDir: "/etc/suricata",
   operatorRules: ["/data/rules/current/000-local.rules"],
+  thresholdFile: null,
   rulesDir: "/data/rules",
 };
 
@@ -39,6 +40,12 @@ test("settings are where they belong, and only what was asked for is written", (
   assert.match(yaml, /rule-files: \[\/data\/rules\/current\/000-local\.rules\]/);
   const types = /\n {6}types:\n((?: {8}.*\n)+)/.exec(yaml)?.[1] ?? "";
   assert.deepEqual(types.match(/(?<=- )[a-z0-9-]+/g), ["alert", "ftp"]);
+});
+
+test("thresholds of a rule manager's set are read from beside it", () => {
+  const thresholdFile = "/data/rules/current/001-3-abc.threshold";
+  const yaml = renderSuricataYaml(Settings.parse({}), { ...PATHS, thresholdFile });
+  assert.match(yaml, /^threshold-file: \/data\/rules\/current\/001-3-abc\.threshold$/m);
 });
 
 test("nothing that YAML or Suricata would read otherwise gets into an address", () => {

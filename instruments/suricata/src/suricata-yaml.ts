@@ -19,6 +19,8 @@ export interface SuricataPaths {
   readonly etcDir: string;
   /** Rule files of the operator; a pattern without a match would fail the check. */
   readonly operatorRules: readonly string[];
+  /** Of a rule manager's set; null where there is none. */
+  readonly thresholdFile: string | null;
   readonly rulesDir: string;
 }
 
@@ -125,7 +127,7 @@ default-rule-path: ${paths.rulesDir}
 rule-files: [${ruleFiles.join(", ")}]
 classification-file: ${paths.etcDir}/classification.config
 reference-config-file: ${paths.etcDir}/reference.config
-`;
+${paths.thresholdFile === null ? "" : `threshold-file: ${paths.thresholdFile}\n`}`;
 }
 
 const SERVER_GROUPS = [

@@ -64,6 +64,7 @@ export async function startBareSuricata(options: BareOptions): Promise<BareSuric
     commandSocket,
     etcDir,
     operatorRules: [rules],
+    thresholdFile: null,
     rulesDir: directory,
   };
   await writeFile(yaml, renderSuricataYaml(Settings.parse(options.settings), paths));

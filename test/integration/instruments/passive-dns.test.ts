@@ -1,12 +1,12 @@
 /** Passive DNS as a process: fed by events, asked over reverse HTTP/2, killed, and exact all the same. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { connect, type ClientHttp2Session } from "node:http2";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { RetentionAnswer } from "@bulkhead/schema";
+import { ResourceAnswer, RetentionAnswer } from "@bulkhead/schema";
 import { eventually } from "@bulkhead/testkit";
 import { AckPolicy } from "@nats-io/jetstream";
 import { headers } from "@nats-io/transport-node";
@@ -14,6 +14,7 @@ import { bundleAgent, runAgent, type AgentProcess } from "../sdk/agent-process.t
 import { openTestBus, type TestBus, type TestInstrument } from "../sdk/test-bus.ts";
 
 const DURABLE = "pdns_suricata=dns";
+const SIGHTING = "passive-dns.sighting";
 
 class PassiveDnsPlace implements AsyncDisposable {
   readonly bus: TestBus;
@@ -48,7 +49,7 @@ class PassiveDnsPlace implements AsyncDisposable {
       ack_wait: 2e9,
     });
     const grant = { stream: "EV_ids", consumer: DURABLE, from: "ids", type: "suricata.dns" };
-    const instrument = await bus.admit({ instrument: "pdns", consumers: [grant] });
+    const instrument = await bus.admit({ instrument: "pdns", consumers: [grant], emits: [SIGHTING] });
     await mkdir(join(bus.dir, "data/db"), { recursive: true });
     const agentFile = await bundleAgent("passive-dns", bus.dir);
     const place = new PassiveDnsPlace(bus, instrument, agentFile, stack.move());
@@ -65,6 +66,7 @@ class PassiveDnsPlace implements AsyncDisposable {
       BULKHEAD_BUS_SOCKET: this.instrument.socketPath,
       BULKHEAD_UI_SOCKET: this.#uiSocket,
       BULKHEAD_DATA_DIR: join(this.bus.dir, "data"),
+      BULKHEAD_RESOURCES_DIR: join(this.bus.dir, "resources"),
     });
     this.#stack.use(agent);
     await eventually("hello", () => greetings.count > before);
@@ -101,6 +103,40 @@ class PassiveDnsPlace implements AsyncDisposable {
     const record = JSON.stringify({ timestamp, event_type: "dns", dns });
     this.bus.platform.publish("ev.ids.suricata.dns", record, { headers: attributes });
     this.#emitted += 1;
+  }
+
+  /** A watch list as the platform places it and tells of it. */
+  async watch(version: string, text: string): Promise<ResourceAnswer> {
+    const path = `downloader/watch-list/bad/${version}`;
+    await mkdir(join(this.bus.dir, "resources", dirname(path)), { recursive: true });
+    await writeFile(join(this.bus.dir, "resources", path), text);
+    const notice = {
+      from: "downloader",
+      type: "watch-list",
+      name: "bad",
+      version,
+      sha256: "0".repeat(64),
+      sizeBytes: text.length,
+      mediaType: "text/plain",
+      path,
+      deliveredAt: new Date().toISOString(),
+    };
+    const reply = await this.bus.platform.request("cmd.pdns.resource", JSON.stringify(notice), {
+      timeout: 60_000,
+    });
+    return ResourceAnswer.parse(reply.json());
+  }
+
+  /** What was emitted so far. */
+  async sightings(): Promise<readonly unknown[]> {
+    const { state } = await this.bus.streams.streams.info("EV_pdns");
+    const found: unknown[] = [];
+    for (let seq = 1; seq <= state.last_seq; seq += 1) {
+      const message = await this.bus.streams.streams.getMessage("EV_pdns", { seq });
+      assert.equal(message?.subject, `ev.pdns.${SIGHTING}`);
+      found.push(message?.json());
+    }
+    return found;
   }
 
   async get(
@@ -237,4 +273,57 @@ test("what was last seen before its period is forgotten, and the oldest that is 
     const oldest = place.instrument.health.at(-1)?.oldestRecord;
     return typeof oldest === "string" && Math.abs(Date.parse(oldest) - (Date.now() - 20 * day)) < 60_000;
   });
+});
+
+test("what falls under a watch list is told once, and a refused list leaves the former", async () => {
+  await using place = await PassiveDnsPlace.open();
+  await place.start();
+  const time = new Date("2026-01-02T03:04:05Z");
+  place.emit("1", "early.evil.example", "192.0.2.1", time);
+  await place.settled();
+  assert.deepEqual(await place.watch("1-aaaaaaaaaaaa", "evil.example\n198.51.100.0/24\n"), {
+    outcome: "taken",
+  });
+  place.emit("2", "www.evil.example", "192.0.2.1", time);
+  place.emit("3", "www.evil.example", "192.0.2.1", new Date());
+  place.emit("4", "good.example", "198.51.100.7", time);
+  place.emit("5", "better.example", "203.0.113.7", time);
+  await place.settled();
+  const record = { rrname: "www.evil.example", rrtype: "A", rdata: "192.0.2.1" };
+  const expected = [
+    {
+      name: "www.evil.example",
+      entry: "evil.example",
+      list: "downloader/bad",
+      record,
+      time: time.toISOString(),
+    },
+    {
+      address: "198.51.100.7",
+      entry: "198.51.100.0/24",
+      list: "downloader/bad",
+      record: { rrname: "good.example", rrtype: "A", rdata: "198.51.100.7" },
+      time: time.toISOString(),
+    },
+  ];
+  await eventually("both sightings", async () => (await place.sightings()).length === 2);
+  assert.deepEqual(await place.sightings(), expected);
+  const refused = await place.watch("2-bbbbbbbbbbbb", "<html>\n");
+  assert.ok(refused.outcome === "failed");
+  assert.match(refused.message, /neither domain nor address/);
+  place.emit("6", "other.evil.example", "192.0.2.9", time);
+  await eventually("the former list counts", async () => (await place.sightings()).length === 3);
+  assert.deepEqual(JSON.parse((await place.get("/v1/watch")).text), {
+    lists: [{ name: "downloader/bad", entries: 2 }],
+    refused: [
+      {
+        name: "downloader/bad",
+        reason: "2-bbbbbbbbbbbb: 1 of its lines are neither domain nor address, line 1 first",
+      },
+    ],
+  });
+  assert.deepEqual(await place.watch("3-cccccccccccc", "other.example\n"), { outcome: "taken" });
+  place.emit("7", "last.evil.example", "192.0.2.9", time);
+  await place.settled();
+  assert.equal((await place.sightings()).length, 3, "the list was replaced whole");
 });

@@ -187,9 +187,11 @@ test("other settings restart Suricata in an orderly way: its flows are written f
 });
 
 test("the counters are the wire's when traffic rests, and start anew with a new epoch", async () => {
-  const epoch = lastHealth()?.packets?.epoch;
   const wire = async (): Promise<number> => (await readCounters("mon0", place.sensor.name)).rxPackets;
   const [beforeWire, beforeTool] = await atRest(wire);
+  // Not before: a Suricata that has just begun may not have said anything yet.
+  const epoch = lastHealth()?.packets?.epoch;
+  assert.ok(epoch !== undefined);
   await place.traffic("burst", "5000");
   const [afterWire, afterTool] = await atRest(wire);
   assert.ok(afterWire - beforeWire >= 5_000);
