@@ -15,10 +15,11 @@ export interface DemoFeed {
   readonly device: string;
 }
 
-/** RFC 5737: of the documentation, so that a site has to name it as an exception, as one does with a feed of one's own. */
-export const FEED_NETWORK = "198.51.100.0/24";
 export const FEED_HOST = "rules.feeds.example";
-/** The feed's server, and its resolver. */
+/**
+ * The feed's server, and its resolver. Of the documentation's networks (RFC 5737), so that a site has to name it as an
+ * exception, as one does with a feed of one's own.
+ */
 export const FEED_ADDRESS = "198.51.100.53";
 /** What the sensor's proxy has as its own address. */
 export const FEED_CLIENT_ADDRESS = "198.51.100.2";
