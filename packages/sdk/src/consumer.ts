@@ -20,6 +20,7 @@ import {
 import type * as z from "zod";
 import type { Bus } from "./bus.ts";
 import { errorText } from "./error.ts";
+import { checkEventData, RecentIds } from "./event-data.ts";
 import { jitteredDelayMs } from "./jitter.ts";
 
 /** An event whose record was checked. */
@@ -186,11 +187,8 @@ class GrantConsumer<Data> {
     } catch {
       return this.#quarantine(message, "not JSON"); // the only thing that json() can fail at
     }
-    const data = this.#options.schema.safeParse(json);
-    if (!data.success) {
-      const issue = data.error.issues[0];
-      return this.#quarantine(message, `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not valid"}`);
-    }
+    const data = checkEventData(this.#options.schema, json);
+    if (!data.ok) return this.#quarantine(message, data.reason);
     const stored = new Date(message.info.timestampNanos / 1e6).toISOString();
     const time = message.headers?.get(CE_HEADER.time) ?? "";
     return {
@@ -211,27 +209,5 @@ class GrantConsumer<Data> {
     this.#bus.report("quarantine", report);
     message.term(reason.slice(0, 100));
     return null;
-  }
-}
-
-/** The last so many ids, oldest forgotten first. */
-class RecentIds {
-  readonly #limit: number;
-  readonly #ids = new Set<string>();
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  has(id: string): boolean {
-    return this.#ids.has(id);
-  }
-
-  add(id: string): void {
-    this.#ids.delete(id);
-    this.#ids.add(id);
-    if (this.#ids.size <= this.#limit) return;
-    const [oldest] = this.#ids; // a Set keeps insertion order
-    if (oldest !== undefined) this.#ids.delete(oldest);
   }
 }

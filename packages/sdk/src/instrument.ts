@@ -17,7 +17,8 @@ import { errorText, SdkError } from "./error.ts";
 import { findPeers } from "./find.ts";
 import { Health } from "./health.ts";
 import { BusLog, type Log } from "./log.ts";
-import { type AcceptOptions, Messages, type SendOptions } from "./messages.ts";
+import type { AcceptOptions } from "./message-desk.ts";
+import { Messages, type SendOptions } from "./messages.ts";
 import { busPublishPort } from "./publish-port.ts";
 import { Publisher } from "./publisher.ts";
 import { ResourceReceiver, type ReceiveOptions } from "./resource-receiver.ts";
@@ -228,11 +229,7 @@ class Frame {
       health: this.health,
       publisher: this.#publisher,
       signal: this.#abort.signal,
-      emit: async (type, data, time = new Date()) => {
-        const record = Buffer.from(JSON.stringify(data));
-        const room = this.#publisher.offer({ type, record, time: time.toISOString() });
-        if (!room) await this.#publisher.room();
-      },
+      emit: (type, data, time = new Date()) => this.#publisher.emit(type, data, time),
       consume: (options) => {
         const consumer = consumeEvents(this.#bus, { ...options, onProblem: (text) => this.log.warn(text) });
         this.#consumers.push(consumer);

@@ -14,19 +14,10 @@ import {
   RequestError,
   TimeoutError,
 } from "@nats-io/transport-node";
-import * as z from "zod";
+import type * as z from "zod";
 import type { Bus } from "./bus.ts";
 import { errorText, SdkError } from "./error.ts";
-
-export interface AcceptOptions<Request, Reply> {
-  readonly verb: string;
-  /** As the manifest's `request`; left out: the message holds nothing. */
-  readonly request?: z.ZodType<Request>;
-  /** As the manifest's `reply`; left out: the reply is that it was done. */
-  readonly reply?: z.ZodType<Reply>;
-  /** What it throws is told to the sender as `failed`, with the error's text. */
-  readonly handle: (data: Request, message: { readonly from: Name }) => Promise<Reply> | Reply;
-}
+import { type AcceptOptions, MessageDesk, readReply } from "./message-desk.ts";
 
 export interface SendOptions<Reply> {
   readonly to: Name;
@@ -35,26 +26,21 @@ export interface SendOptions<Reply> {
   readonly reply?: z.ZodType<Reply>;
 }
 
-const Nothing = z.strictObject({});
-const MOST_AT_ONCE = 64;
 const MOST_WORDS = 500;
 /** The platform says that a message is late; this is for when it does not. */
 const GRACE_MS = 1_000;
 
-type Handler = AcceptOptions<unknown, unknown>;
-
 export class Messages {
   readonly #bus: Bus;
   readonly #onProblem: (text: string) => void;
-  readonly #handlers = new Map<string, Handler>();
-  readonly #ready = Promise.withResolvers<void>();
+  readonly #desk: MessageDesk;
   readonly #disconnects = new Set<() => void>();
-  #atOnce = 0;
 
   /** Subscribes, so that it is to be made before the bus is opened. */
   constructor(bus: Bus, onProblem: (text: string) => void) {
     this.#bus = bus;
     this.#onProblem = onProblem;
+    this.#desk = new MessageDesk(onProblem);
     bus.listen({
       disconnect: () => {
         for (const tell of this.#disconnects) tell();
@@ -69,13 +55,12 @@ export class Messages {
   }
 
   accept<Request = Record<string, never>, Reply = void>(options: AcceptOptions<Request, Reply>): void {
-    // What a handler is given was checked by its own schema.
-    this.#handlers.set(options.verb, options as unknown as Handler);
+    this.#desk.accept(options);
   }
 
   /** All handlers are there; what came before is taken now. */
   ready(): void {
-    this.#ready.resolve();
+    this.#desk.ready();
   }
 
   /**
@@ -95,10 +80,9 @@ export class Messages {
     );
     const refusal = MessageRefusal.safeParse(message.headers?.get(REFUSED_HEADER));
     if (refusal.success) throw failure(refusal.data, `${what}: ${words(message)}`);
-    const parsed = (reply ?? Nothing).safeParse(jsonOf(message));
-    if (!parsed.success) throw failure("answer-invalid", `${what}: the reply ${issueOf(parsed.error)}`);
-    // Without a schema the type parameter is its default, void.
-    return (reply === undefined ? undefined : parsed.data) as Reply;
+    const read = readReply(reply, jsonOf(message));
+    if (!read.ok) throw failure("answer-invalid", `${what}: the reply ${read.issue}`);
+    return read.reply;
   }
 
   async #ask(what: string, subject: string, data: unknown, deadlineMs: number): Promise<Msg> {
@@ -122,32 +106,13 @@ export class Messages {
   async #take(message: Msg): Promise<void> {
     const [, to, from = "", ...verb] = message.subject.split(".");
     if (to !== this.#bus.instrument || message.reply === undefined || message.reply === "") return;
-    if (this.#atOnce >= MOST_AT_ONCE) return this.#refuse(message, "busy", "too many messages at one time");
-    this.#atOnce += 1;
     try {
-      await this.#ready.promise;
-      await this.#handle(message, from, verb.join("."));
+      const answer = await this.#desk.take(from, verb.join("."), jsonOf(message));
+      if (answer.outcome === "refused") this.#refuse(message, answer.refusal, answer.message);
+      else if (!this.#bus.connection.isClosed()) message.respond(JSON.stringify(answer.reply));
     } catch (error) {
       this.#onProblem(`a message of ${from} was not answered: ${errorText(error)}`);
-    } finally {
-      this.#atOnce -= 1;
     }
-  }
-
-  async #handle(message: Msg, from: Name, verb: string): Promise<void> {
-    const handler = this.#handlers.get(verb);
-    if (handler === undefined) return this.#refuse(message, "no-handler", `${verb} is not taken`);
-    const data = (handler.request ?? Nothing).safeParse(jsonOf(message));
-    if (!data.success) return this.#refuse(message, "invalid", issueOf(data.error));
-    let reply: unknown;
-    try {
-      const made = await handler.handle(data.data, { from });
-      reply = handler.reply === undefined ? {} : handler.reply.parse(made);
-    } catch (error) {
-      this.#onProblem(`${verb} of ${from} failed: ${errorText(error)}`);
-      return this.#refuse(message, "failed", errorText(error));
-    }
-    if (!this.#bus.connection.isClosed()) message.respond(JSON.stringify(reply));
   }
 
   #refuse(message: Msg, refusal: MessageRefusal, text: string): void {
@@ -188,9 +153,4 @@ function words(message: Msg): string {
     .string()
     .slice(0, MOST_WORDS)
     .replaceAll(/[^\x20-\x7e]/g, "?");
-}
-
-function issueOf(error: z.ZodError): string {
-  const issue = error.issues[0];
-  return `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not valid"}`;
 }

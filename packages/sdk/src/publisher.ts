@@ -129,6 +129,12 @@ export class Publisher {
     return this.#hasRoom();
   }
 
+  /** Takes a record of our own making as JSON; resolves when there is room for more. @throws as `offer`. */
+  async emit(type: string, data: unknown, time: Date): Promise<void> {
+    const record = Buffer.from(JSON.stringify(data));
+    if (!this.offer({ type, record, time: time.toISOString() })) await this.room();
+  }
+
   /** Resolves when the queue has room again. */
   async room(): Promise<void> {
     while (!this.#hasRoom() && !this.#closed) await this.#room.promise;

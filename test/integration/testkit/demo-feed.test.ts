@@ -6,18 +6,20 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { makeNamespace, runCommand } from "@bulkhead/testkit";
-import { openFeedFiles, publishFile } from "../../../packages/testkit/src/demo-feed-files.ts";
-import { serveFeed } from "../../../packages/testkit/src/demo-feed-server.ts";
 import {
   demoFeed,
   FEED_ADDRESS,
   FEED_CLIENT_ADDRESS,
   FEED_HOST,
   makeDemoFeed,
+  makeNamespace,
   observeDemoFeed,
+  openFeedFiles,
+  publishFile,
   removeDemoFeed,
-} from "../../../packages/testkit/src/demo-feed.ts";
+  runCommand,
+} from "@bulkhead/testkit";
+import { serveFeed } from "../../../packages/testkit/src/demo-feed-server.ts";
 
 interface Answer {
   readonly status: number | undefined;
