@@ -12,6 +12,8 @@ type CliErrorCode =
   | "demo-site-refused"
   | "file-unreadable"
   | "file-unwritable"
+  | "folder-exists"
+  | "name-taken"
   | "needs-root"
   | "no-such-instrument"
   | "not-confirmed"

@@ -16,6 +16,7 @@ import { grantCommands } from "./commands/grant.ts";
 import { hostCommands } from "./commands/host.ts";
 import { egressCommand } from "./commands/egress.ts";
 import { networkCommand } from "./commands/network.ts";
+import { newCommand } from "./commands/new.ts";
 import { queryCommand } from "./commands/query.ts";
 import { resourcesCommand } from "./commands/resources.ts";
 import { retentionCommand } from "./commands/retention.ts";
@@ -61,6 +62,7 @@ const commands: readonly Command[] = [
   verifyCommand(),
   vaultCommand(),
   ...backupCommands(),
+  newCommand(),
   completionCommand(() => program),
 ];
 for (const one of commands) program.addCommand(one);

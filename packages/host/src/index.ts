@@ -8,6 +8,7 @@ export { observeInstallations, parseInstallation, readSettings, requireSettings 
 export type { Progress, ProgressEvent } from "./progress.ts";
 export { purge, type PurgeError, type PurgeOptions, type PurgeOutcome } from "./purge.ts";
 export type { RuntimeKind } from "./runtime-choice.ts";
+export { SOURCE_DIR } from "./programs.ts";
 export { PROCESS_NAMES, type ProcessName } from "./service.ts";
 export { setup, type SetupOptions } from "./setup.ts";
 export { backup, type BackupOptions, type BackupOutcome } from "./backup.ts";
