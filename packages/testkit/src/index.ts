@@ -8,6 +8,17 @@ export { type Capture, type CaptureOptions, capture } from "./capture.ts";
 export { type CommandOptions, type CommandOutput, runCommand, tryCommand } from "./command.ts";
 export { type Activity, activityAt } from "./demo-activity.ts";
 export { type DemoCertificate, makeDemoCertificate } from "./demo-certificate.ts";
+export { type FeedFiles, openFeedFiles, publishFile } from "./demo-feed-files.ts";
+export {
+  type DemoFeed,
+  FEED_ADDRESS,
+  FEED_CLIENT_ADDRESS,
+  FEED_HOST,
+  demoFeed,
+  makeDemoFeed,
+  observeDemoFeed,
+  removeDemoFeed,
+} from "./demo-feed.ts";
 export { type DemoHosts, type DemoHostsOptions, startDemoHosts } from "./demo-hosts.ts";
 export {
   type DemoNetworkState,
