@@ -13,7 +13,6 @@ import { uiPath } from "../../packages/cli/src/commands/query.ts";
 import { makeSensorStand, type SensorStand } from "./sensor-stand.ts";
 import { ENGINE_LINE, idsLine } from "./stand-site.ts";
 
-const NAME = process.env["BULKHEAD_TEST_RULES"] ?? "soak-rules";
 const RULES_FILE = "managed.rules";
 const GRANTS = `grants:
   resources: [ { from: rules, type: ruleset.suricata, to: ids } ]
@@ -33,7 +32,7 @@ const stack = new AsyncDisposableStack();
 let stand: SensorStand;
 
 before(async () => {
-  stand = stack.use(await makeSensorStand(NAME));
+  stand = stack.use(await makeSensorStand("soak-rules"));
 });
 after(() => stack.disposeAsync());
 

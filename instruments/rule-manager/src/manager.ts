@@ -2,15 +2,16 @@
  * Manager: from feeds and settings to candidates, and what operators may do with them. The roller takes
  * a candidate into force.
  *
- * Invariants: one thing at a time, though nobody who brings something waits for an IDS; a set is built of accepted feeds alone, so that an empty, cut or
- * shrunken one leaves what there is; what was refused or taken back is not tried again by itself.
+ * Invariants: one thing at a time, though nobody who brings something waits for an IDS; a set is built of
+ * accepted feeds alone, so that an empty, cut or shrunken one leaves what there is; what was refused or taken
+ * back is not tried again by itself.
  */
 import { errorText } from "@bulkhead/sdk";
 import { COMMON_SET, buildSets, type BuiltSet, type ConfFiles, LOCAL_SOURCE } from "./build-sets.ts";
 import { feedAttention, type FeedDelivery, type FeedIntake } from "./feed/feed-intake.ts";
 import { percent } from "./feed/judge-feed.ts";
 import type { Advance, Roller } from "./roller.ts";
-import { diffSets, type SetDiff } from "./ruleset/diff.ts";
+import { countDiff, cutDiff, diffSets, type SetDiff } from "./ruleset/diff.ts";
 import { parseRuleFile, type RuleText } from "./ruleset/parse-file.ts";
 import type { Settings } from "./settings.ts";
 import { type Rollout, type RolloutSet, type RolloutState, setsKey } from "./store/rollout.ts";
@@ -53,7 +54,6 @@ export const NOBODY = "rule-manager";
 const MOST_LISTED = 200;
 const MOST_FINDINGS = 500;
 const NO_DIFF: SetDiff = { added: [], removed: [], changed: [] };
-const NO_COUNTS = { added: 0, removed: 0, changed: 0 };
 
 export class Manager {
   readonly #parts: ManagerParts;
@@ -219,8 +219,8 @@ export class Manager {
       targets: [],
       ...given,
       created,
-      counts: { ...NO_COUNTS, ...countsOf(diff) },
-      diff: cut(diff),
+      counts: countDiff(diff),
+      diff: cutDiff(diff, MOST_LISTED),
     });
     if (state === "refused") store.changeRollout(id, { ended: created });
     say(`rollout ${id} (${given.why}): ${state} ${given.reason ?? ""}`.trimEnd());
@@ -299,16 +299,4 @@ function shrunkBy(before: readonly RolloutSet[], after: readonly RolloutSet[]): 
       return former === undefined || former.rules === 0 ? 0 : (former.rules - rules) / former.rules;
     }),
   );
-}
-
-function countsOf({ added, removed, changed }: SetDiff) {
-  return { added: added.length, removed: removed.length, changed: changed.length };
-}
-
-function cut({ added, removed, changed }: SetDiff): SetDiff {
-  return {
-    added: added.slice(0, MOST_LISTED),
-    removed: removed.slice(0, MOST_LISTED),
-    changed: changed.slice(0, MOST_LISTED),
-  };
 }

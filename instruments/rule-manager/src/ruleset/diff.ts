@@ -44,3 +44,12 @@ function index(text: string): ReadonlyMap<number, Rule> {
 function change({ gid, sid, msg }: Rule, revBefore: number | null, revAfter: number | null): RuleChange {
   return { gid, sid, msg, revBefore, revAfter };
 }
+
+export function countDiff({ added, removed, changed }: SetDiff): Readonly<Record<keyof SetDiff, number>> {
+  return { added: added.length, removed: removed.length, changed: changed.length };
+}
+
+/** At most so many of each kind. */
+export function cutDiff({ added, removed, changed }: SetDiff, most: number): SetDiff {
+  return { added: added.slice(0, most), removed: removed.slice(0, most), changed: changed.slice(0, most) };
+}
